@@ -1,0 +1,1 @@
+"""The web side: rows, rules, API and pages. Loads no torch."""

@@ -1,0 +1,1 @@
+"""REST API: parses, calls a service or selector, renders."""

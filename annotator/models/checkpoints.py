@@ -1,0 +1,89 @@
+"""Training runs, the weights they left and what those weights said."""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from pgvector.django import HalfVectorField
+
+from annotator.models.jobs import Job
+from annotator.models.labels import LabelScheme
+from annotator.models.recordings import Dataset, Recording
+
+
+class TrainingRun(Job):
+    """One execution of a config on the labels that held when it started."""
+
+    config_name = models.CharField(max_length=40)
+    config = models.JSONField(default=dict, help_text="Fields that differ from the named config.")
+    seed = models.PositiveBigIntegerField(default=0)
+    datasets = models.ManyToManyField(Dataset, related_name="training_runs")
+    scheme = models.ForeignKey(LabelScheme, models.PROTECT)
+    trigger = models.CharField(max_length=200, default="started by hand", help_text="Who or what started it, in words.")
+    log = models.TextField(blank=True, help_text="Last lines of the process, kept when it ends.")
+
+
+class TrainingMetric(models.Model):
+    """One value of one curve."""
+
+    run = models.ForeignKey(TrainingRun, models.CASCADE, related_name="metrics")
+    step = models.PositiveIntegerField()
+    name = models.CharField(max_length=60)
+    value = models.FloatField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["run", "name", "step"], name="metric_once_a_step"),)
+
+
+class Checkpoint(models.Model):
+    """Weights with provenance. At most one is current."""
+
+    class State(models.TextChoices):
+        CANDIDATE = "candidate", "Candidate"
+        CURRENT = "current", "Current"
+        RETIRED = "retired", "Retired"
+
+    run = models.OneToOneField(TrainingRun, models.PROTECT, related_name="checkpoint")
+    state = models.CharField(max_length=9, choices=State, default=State.CANDIDATE)
+    path = models.CharField(max_length=500, help_text="Folder relative to the checkpoint storage.")
+    sha256 = models.CharField(max_length=64)
+    label_codes = ArrayField(models.CharField(max_length=20), help_text="Order of label_probabilities.")
+    provenance = models.JSONField(help_text="Config, seed, code version, recordings, labels and corrections trained on.")
+    metrics = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+    promoted_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["state"], condition=models.Q(state="current"), name="one_current_checkpoint"),
+        )
+
+    def __str__(self) -> str:
+        return f"Checkpoint {self.pk}"
+
+
+class ScoringRun(Job):
+    """One pass of a checkpoint over datasets."""
+
+    checkpoint = models.ForeignKey(Checkpoint, models.PROTECT, related_name="scoring_runs")
+    datasets = models.ManyToManyField(Dataset, related_name="scoring_runs")
+
+
+class Prediction(models.Model):
+    """What one checkpoint said of one recording. Probabilities are 0 to 1; scores say who would gain from a reader."""
+
+    checkpoint = models.ForeignKey(Checkpoint, models.CASCADE, related_name="predictions")
+    recording = models.ForeignKey(Recording, models.CASCADE, related_name="predictions")
+    abnormal_probability = models.FloatField()
+    label_probabilities = ArrayField(models.FloatField(), help_text="In the order of the checkpoint's label_codes.")
+    crossfit_abnormal_probability = models.FloatField(
+        null=True, help_text="From heads that never saw this patient; null where there is no label to doubt."
+    )
+    label_error = models.FloatField(
+        null=True, help_text="Cross-entropy of the given label under the cross-fitted heads; null without a label."
+    )
+    label_error_detail = models.JSONField(default=dict, help_text="Votes and the label most in doubt, for the reason.")
+    entropy = models.FloatField(help_text="Of abnormal_probability, bits.")
+    generated_text = models.TextField(blank=True)
+    embedding = HalfVectorField(help_text="Mean of the pooled contexts; its width is the model's.")
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["checkpoint", "recording"], name="prediction_once"),)

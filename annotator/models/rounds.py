@@ -1,0 +1,120 @@
+"""Active-learning rounds and their queue."""
+
+from django.conf import settings
+from django.db import models
+
+from annotator.models.checkpoints import Checkpoint
+from annotator.models.labels import LabelScheme
+from annotator.models.recordings import Dataset, Recording
+
+
+class Round(models.Model):
+    """One active-learning turn."""
+
+    class State(models.TextChoices):
+        """draft -> filling -> filled -> open -> closed."""
+
+        DRAFT = "draft", "Draft"
+        FILLING = "filling", "Filling"
+        FILLED = "filled", "Filled"
+        OPEN = "open", "Open"
+        CLOSED = "closed", "Closed"
+
+    class Strategy(models.TextChoices):
+        RELABEL = "relabel", "Probable label errors"
+        UNCERTAINTY = "uncertainty", "Model uncertainty"
+        RANDOM = "random", "Random"
+
+    class Reveal(models.TextChoices):
+        """When a reader sees the old label and the model."""
+
+        AFTER_FIRST_READ = "after_first_read", "After a blind first read"
+        AT_ONCE = "at_once", "At once"
+        NEVER = "never", "Never"
+
+    number = models.PositiveIntegerField(unique=True)
+    state = models.CharField(max_length=8, choices=State, default=State.DRAFT)
+    datasets = models.ManyToManyField(Dataset, related_name="rounds")
+    split = models.CharField(max_length=8, choices=Recording.Split, default=Recording.Split.TRAIN)
+    checkpoint = models.ForeignKey(Checkpoint, models.PROTECT, null=True, related_name="rounds")
+    scheme = models.ForeignKey(LabelScheme, models.PROTECT)
+    strategy = models.CharField(max_length=12, choices=Strategy, default=Strategy.RELABEL)
+    reveal = models.CharField(max_length=16, choices=Reveal, default=Reveal.AFTER_FIRST_READ)
+    budget = models.PositiveIntegerField(help_text="Recordings to read.")
+    audit_share = models.FloatField(default=0.1, help_text="Share of the budget drawn at random, 0 to 1.")
+    readers_per_item = models.PositiveSmallIntegerField(default=1)
+    seed = models.PositiveBigIntegerField(default=0)
+    report = models.JSONField(default=dict)
+    failure = models.TextField(blank=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    opened_at = models.DateTimeField(null=True)
+    closed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(condition=models.Q(audit_share__range=(0, 1)), name="round_audit_share"),
+            models.CheckConstraint(condition=models.Q(readers_per_item__range=(1, 5)), name="round_readers_per_item"),
+            models.CheckConstraint(condition=models.Q(budget__gt=0), name="round_budget"),
+        )
+
+    def __str__(self) -> str:
+        return f"Round {self.number}"
+
+
+class QueueItem(models.Model):
+    """One request to read one recording once; a round with several readers an item holds several `copy`s."""
+
+    class State(models.TextChoices):
+        """waiting <-> claimed -> answered; withdrawn when the round closes."""
+
+        WAITING = "waiting", "Waiting"
+        CLAIMED = "claimed", "Claimed"
+        ANSWERED = "answered", "Answered"
+        WITHDRAWN = "withdrawn", "Withdrawn"
+
+    class Origin(models.TextChoices):
+        STRATEGY = "strategy", "Chosen"
+        AUDIT = "audit", "Audit share"
+
+    round = models.ForeignKey(Round, models.PROTECT, related_name="items")
+    recording = models.ForeignKey(Recording, models.PROTECT, related_name="queue_items")
+    copy = models.PositiveSmallIntegerField(default=1)
+    rank = models.PositiveIntegerField(help_text="0 is read first.")
+    origin = models.CharField(max_length=8, choices=Origin, default=Origin.STRATEGY)
+    reason = models.TextField(help_text="Why it was queued, in words and numbers; shown after the reveal.")
+    state = models.CharField(max_length=9, choices=State, default=State.WAITING)
+    claimed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="claims")
+    claimed_at = models.DateTimeField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    answered_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["round", "recording", "copy"], name="item_once"),
+            # One reader never holds or answers two copies of a recording, whatever two browser tabs do at once.
+            models.UniqueConstraint(fields=["round", "recording", "claimed_by"], name="item_reader_once"),
+            models.CheckConstraint(
+                condition=models.Q(state__in=["waiting", "withdrawn"], claimed_by__isnull=True, lease_until__isnull=True)
+                | models.Q(state="claimed", claimed_by__isnull=False, lease_until__isnull=False)
+                | models.Q(state="answered", claimed_by__isnull=False, lease_until__isnull=True),
+                name="item_claim_fits_state",
+            ),
+        )
+        indexes = (
+            models.Index(fields=["round", "rank", "copy"], condition=models.Q(state="waiting"), name="item_waiting"),
+            models.Index(fields=["lease_until"], condition=models.Q(state="claimed"), name="item_leases"),
+            models.Index(fields=["claimed_by", "state"], name="item_reader"),
+        )
+
+
+class Skip(models.Model):
+    """A reader passed an item on, and why; it is not offered to them again."""
+
+    item = models.ForeignKey(QueueItem, models.CASCADE, related_name="skips")
+    reader = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    reason = models.CharField(max_length=300)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["item", "reader"], name="skip_once"),)

@@ -1,0 +1,1 @@
+"""Server-rendered pages: parse, call a service or selector, render a template."""

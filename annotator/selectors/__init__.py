@@ -1,0 +1,1 @@
+"""Questions to the database: they read and never write."""

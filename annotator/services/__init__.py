@@ -1,0 +1,1 @@
+"""Writes: every rule of the house is here."""

@@ -1,0 +1,194 @@
+"""Django settings. Everything that differs between places comes from the environment; see deploy/env.example."""
+
+import os
+import secrets
+from pathlib import Path
+
+import environ
+from csp.constants import NONCE
+
+env = environ.Env()
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# `local` needs nothing configured and keeps its state in ECGFM_HOME; `production` refuses to guess (annotator/checks.py).
+PRODUCTION = env.str("ECGFM_ENV", default="local") == "production"
+DEBUG = env.bool("ECGFM_DEBUG", default=False)
+ECGFM_HOME = Path(env.str("ECGFM_HOME", default=str(BASE_DIR / ".ecgfm"))).resolve()
+
+
+def _local_secret(name: str) -> str:
+    """Return a secret from the environment, or, outside production, one made once and kept in ECGFM_HOME."""
+    value = env.str(name, default="")
+    if value or PRODUCTION:
+        return value
+    path = ECGFM_HOME / "secrets" / name.lower()
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft = path.with_suffix(f".{os.getpid()}")
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(64))
+        try:
+            os.link(draft, path)  # atomic: of several processes that start at once, one wins
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text()
+
+
+SECRET_KEY = _local_secret("SECRET_KEY")
+PATIENT_HASH_KEY = _local_secret("PATIENT_HASH_KEY")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[] if PRODUCTION else ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+
+INSTALLED_APPS = [
+    "annotator.apps.AnnotatorConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "knox",
+    "axes",
+    "csp",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+
+ROOT_URLCONF = "annotator.urls"
+WSGI_APPLICATION = "annotator.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "frontend" / "templates"],
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "csp.context_processors.nonce",
+            ],
+        },
+    },
+]
+
+# launcher.services sets both where nothing is configured.
+DATABASES = {"default": env.db_url("DATABASE_URL", default="postgresql://localhost/ecgfm")}
+DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql"
+DATABASES["default"].setdefault("OPTIONS", {})
+DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": env.int("DATABASE_POOL_SIZE", default=8)}
+BROKER_URL = env.str("BROKER_URL", default="redis://localhost:6379/0")
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_USER_MODEL = "annotator.User"
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = 0.25  # hours
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "worklist"
+LOGOUT_REDIRECT_URL = "login"
+SESSION_COOKIE_AGE = 12 * 3600
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+USE_I18N = True
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = env.path("STATIC_ROOT", default=str(BASE_DIR / "staticfiles"))
+STATICFILES_DIRS = [
+    BASE_DIR / "frontend" / "static",
+    ("vendor", BASE_DIR / "frontend" / "node_modules" / "plotly.js-basic-dist-min"),
+]
+# Local runs serve straight from frontend/, production from what collectstatic wrote.
+WHITENOISE_USE_FINDERS = not PRODUCTION
+
+# Folders that web and workers share; on several hosts, a shared file system.
+WAVEFORM_DIR = Path(env.str("WAVEFORM_DIR", default=str(ECGFM_HOME / "waveforms")))
+CHECKPOINT_DIR = Path(env.str("CHECKPOINT_DIR", default=str(ECGFM_HOME / "checkpoints")))
+RELEASE_DIR = Path(env.str("RELEASE_DIR", default=str(ECGFM_HOME / "releases")))
+# The only place on the server that an import may name; uploads land below it.
+IMPORT_DIR = Path(env.str("IMPORT_DIR", default=str(ECGFM_HOME / "imports")))
+UPLOAD_LIMIT_MB = env.int("UPLOAD_LIMIT_MB", default=2048)
+
+LEASE_S = env.int("LEASE_S", default=15 * 60)
+JOB_HEARTBEAT_S = env.int("JOB_HEARTBEAT_S", default=5)
+JOB_STALE_S = env.int("JOB_STALE_S", default=30)  # a silent job is given to another worker
+JOB_ATTEMPTS = env.int("JOB_ATTEMPTS", default=3)
+RETRAIN_AFTER_CORRECTIONS = env.int("RETRAIN_AFTER_CORRECTIONS", default=100)  # 0 turns the rule off
+TRAINING_THREADS = env.int("TRAINING_THREADS", default=1)
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "knox.auth.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["annotator.permissions.DenyUnlessRole"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.CursorPagination",
+    "PAGE_SIZE": 100,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "annotator.api.errors.handle",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "ECGFM",
+    "DESCRIPTION": "Recordings, reading, rounds, training and curated releases.",
+    "VERSION": "1",
+    "SERVE_PERMISSIONS": ["annotator.permissions.AnyRole"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+REST_KNOX = {"TOKEN_TTL": None, "AUTO_REFRESH": False}
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'", NONCE],
+        "style-src": ["'self'", "'unsafe-inline'"],  # Plotly writes style elements
+        "img-src": ["'self'", "data:", "blob:"],
+        "connect-src": ["'self'"],
+        "font-src": ["'self'"],
+        "manifest-src": ["'self'"],
+        "base-uri": ["'none'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    },
+}
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
+SECURE_SSL_REDIRECT = PRODUCTION and env.bool("SECURE_SSL_REDIRECT", default=True)
+SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000) if PRODUCTION else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = PRODUCTION
+if env.bool("BEHIND_PROXY", default=False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+}
