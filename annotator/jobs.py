@@ -1,7 +1,5 @@
 """The one place that knows Celery on the web side: tasks are queued by name, after commit."""
 
-from functools import partial
-
 from celery import Celery
 from django.conf import settings
 from django.db import transaction
@@ -23,5 +21,21 @@ _client.conf.task_ignore_result = True
 
 
 def enqueue(task: str, row_id: int) -> None:
-    """Queue a task by name with the id of its row, once the surrounding transaction has committed."""
-    transaction.on_commit(partial(_client.send_task, task, args=[row_id], queue=TASKS[task]))
+    """Queue a task by name with the id of its row, once the surrounding transaction has committed.
+
+    A broker that can't be reached is logged, not raised: the row is queued, and recover_jobs sends it again.
+    """
+
+    def send() -> None:
+        _client.send_task(task, args=[row_id], queue=TASKS[task])
+
+    transaction.on_commit(send, robust=True)
+
+
+def waiting_messages(task: str) -> int:
+    """Count the messages in the queue of a task that no worker has fetched."""
+    with _client.connection_for_read() as connection:
+        try:
+            return int(connection.default_channel.queue_declare(TASKS[task], passive=True).message_count)
+        except connection.channel_errors:  # the broker knows no empty queue
+            return 0

@@ -1,5 +1,5 @@
 """Addresses of the REST API."""
 
-from django.urls import path
+from annotator.api import job_urls, reading_urls
 
-urlpatterns: list = []
+urlpatterns = [*reading_urls.urlpatterns, *job_urls.urlpatterns]
