@@ -1,5 +1,5 @@
-"""Addresses of the REST API."""
+"""Addresses of the pages."""
 
-from django.urls import path
+from annotator.pages import desk_urls, manage_urls
 
-urlpatterns: list = []
+urlpatterns = [*desk_urls.urlpatterns, *manage_urls.urlpatterns]
