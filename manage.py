@@ -3,13 +3,14 @@
 import os
 import sys
 
-from launcher.services import ensure_services
-
 
 def main() -> None:
     """Run one management command."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "annotator.settings")
-    ensure_services()
+    if os.environ.get("ECGFM_ENV", "local") == "local":  # production names its servers, or settings refuse to start
+        from launcher.services import ensure_services
+
+        ensure_services()
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

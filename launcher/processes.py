@@ -1,0 +1,125 @@
+"""The processes of a system on one host, run in the foreground by honcho; `python -m launcher.processes`.
+
+deploy/compose.yaml runs the same commands, one a container; a test compares the two.
+"""
+
+import os
+import shlex
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from launcher.services import STOP_TIMEOUT_S, home
+
+ROOT = Path(__file__).resolve().parent.parent
+LOG_LIMIT_BYTES = 10_000_000
+# In the environment of everything the runner starts, and of what that starts: `stop_processes` knows them by it.
+MARK = "ECGFM_RUNNER"
+
+
+@dataclass(frozen=True)
+class ProcessType:
+    """One kind of process: its command, and the queues it serves where it is a worker."""
+
+    name: str
+    command: tuple[str, ...]
+    queues: tuple[str, ...] = ()
+
+
+def worker(name: str, queues: tuple[str, ...], concurrency: int) -> ProcessType:
+    """Return a Celery worker for these queues."""
+    options = ("--queues", ",".join(queues), "--concurrency", str(concurrency), "--without-mingle", "--without-gossip")
+    command = ("celery", "--app", "workers.app", "worker", "--hostname", f"{name}@%h", *options)
+    return ProcessType(name, command, queues)
+
+
+def process_types(bind: str) -> tuple[ProcessType, ...]:
+    """Return what runs: a web server at `bind`, a worker for short and one for long jobs, the scheduler."""
+    return (
+        ProcessType(
+            "web",
+            ("gunicorn", "annotator.wsgi:application", "--bind", bind, "--workers", "2", "--threads", "16",
+             "--no-control-socket", "--max-requests", "100000", "--max-requests-jitter", "10000"),
+        ),  # fmt: skip
+        # Two at once, so that leases and lost jobs are looked after while a long import runs.
+        worker("worker", ("data", "score"), 2),
+        worker("trainer", ("train",), 1),
+        ProcessType("beat", ("celery", "--app", "workers.app", "beat", "--schedule", "{home}/run/beat", "--pidfile=")),
+    )
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Return the environment the processes run in."""
+    # SIGTERM ends a worker at once: a job it ran is taken up again from its row.
+    ours = {"ECGFM_HOME": str(folder), MARK: str(folder), "REMAP_SIGTERM": "SIGQUIT", "PYTHONUNBUFFERED": "1"}
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+    return {**os.environ, **ours, "PATH": path}
+
+
+def shell_command(process: ProcessType, folder: Path) -> str:
+    """Return the command for the shell, its output in a log file of its own."""
+    arguments = [argument.replace("{home}", str(folder)) for argument in process.command]
+    return f"exec {shlex.join(arguments)} >>{shlex.quote(str(log_path(process.name, folder)))} 2>&1"
+
+
+def log_path(name: str, folder: Path) -> Path:
+    """Return where a process's output goes; the runner's own is `runner`."""
+    return folder / "logs" / f"{name}.log"
+
+
+def run(bind: str, folder: Path) -> int:
+    """Run all processes until one ends or a signal comes, then end the others; return the exit status."""
+    from honcho.manager import Manager
+
+    (folder / "run").mkdir(parents=True, exist_ok=True)
+    (folder / "logs").mkdir(parents=True, exist_ok=True)
+    manager = Manager()
+    for process in process_types(bind):
+        log = log_path(process.name, folder)
+        if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
+            log.replace(log.with_suffix(".log.1"))
+        manager.add_process(process.name, shell_command(process, folder), env=environment(folder), cwd=str(ROOT))
+    manager.loop()
+    return int(manager.returncode or 0)
+
+
+def marked_processes(folder: Path) -> list[psutil.Process]:
+    """Return every process that a runner of this folder started, itself included."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue  # another account's, or gone
+    return [process for process in found if process.pid != os.getpid()]
+
+
+def stop_processes(folder: Path) -> list[str]:
+    """End all that a runner of this folder started, first asking, then not; return their command lines."""
+    processes = marked_processes(folder)
+    names = []
+    for process in processes:
+        try:
+            names.append(shlex.join(process.cmdline()))
+            process.terminate()
+        except psutil.NoSuchProcess:
+            continue
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    _, alive = psutil.wait_procs(processes, timeout=8)
+    while alive and time.monotonic() < deadline:
+        for process in alive:
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+        psutil.wait_procs(alive, timeout=2)
+        alive = marked_processes(folder)
+    return names
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1], home()))
