@@ -39,3 +39,10 @@ def waiting_messages(task: str) -> int:
             return int(connection.default_channel.queue_declare(TASKS[task], passive=True).message_count)
         except connection.channel_errors:  # the broker knows no empty queue
             return 0
+
+
+def ping() -> str:
+    """Return ok once the broker has answered; raises what its driver raises where it does not."""
+    with _client.connection_for_read() as connection:
+        connection.ensure_connection(max_retries=1, timeout=2)
+    return "ok"

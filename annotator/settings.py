@@ -7,11 +7,15 @@ from pathlib import Path
 import environ
 from csp.constants import NONCE
 
+from annotator import checks
+
 env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # `local` needs nothing configured and keeps its state in ECGFM_HOME; `production` refuses to guess (annotator/checks.py).
-PRODUCTION = env.str("ECGFM_ENV", default="local") == "production"
+ECGFM_ENV = env.str("ECGFM_ENV", default="local")
+checks.check_environment(ECGFM_ENV)
+PRODUCTION = ECGFM_ENV == "production"
 DEBUG = env.bool("ECGFM_DEBUG", default=False)
 ECGFM_HOME = Path(env.str("ECGFM_HOME", default=str(BASE_DIR / ".ecgfm"))).resolve()
 
@@ -39,6 +43,12 @@ def _local_secret(name: str) -> str:
 SECRET_KEY = _local_secret("SECRET_KEY")
 PATIENT_HASH_KEY = _local_secret("PATIENT_HASH_KEY")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[] if PRODUCTION else ["localhost", "127.0.0.1", "[::1]"])
+if PRODUCTION:
+    checks.check_production(
+        secrets={"SECRET_KEY": SECRET_KEY, "PATIENT_HASH_KEY": PATIENT_HASH_KEY},
+        debug=DEBUG,
+        allowed_hosts=ALLOWED_HOSTS,
+    )
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 INSTALLED_APPS = [
@@ -181,6 +191,7 @@ X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
 SECURE_SSL_REDIRECT = PRODUCTION and env.bool("SECURE_SSL_REDIRECT", default=True)
+SECURE_REDIRECT_EXEMPT = [r"^health$", r"^ready$"]  # asked by load balancers inside, without TLS
 SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000) if PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = PRODUCTION
 if env.bool("BEHIND_PROXY", default=False):
