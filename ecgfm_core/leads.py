@@ -1,0 +1,54 @@
+"""Names of leads, which of them are ECG, and the limb leads that follow from others."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+
+# Names that are ECG leads although they are none of the twelve: monitoring, Frank, posterior and right-sided leads.
+_OTHER_LEADS = ("MLI", "MLII", "MLIII", "MV1", "MV2", "MV5", "MCL1", "Vx", "Vy", "Vz", "V", "X", "Y", "Z", "CM1", "CM5")
+_OTHER_LEADS += ("V7", "V8", "V9", "V3R", "V4R", "V5R", "V6R", "aVR-", "-aVR", "CM2", "CC5", "ML5", "D3", "D4", "VF")
+_SPELLING = {name.lower(): name for name in STANDARD_LEADS + _OTHER_LEADS}
+_NUMBERED = re.compile(r"(ecg|ekg|channel|lead|ch)[ _-]?\d*$", re.IGNORECASE)
+_PREFIX = re.compile(r"^(lead|ecg|ekg)[ _-]+(?=[a-z])", re.IGNORECASE)
+
+# Coefficients of I and II in the leads that follow from them.
+_FROM_I_AND_II = {"III": (-1.0, 1.0), "aVR": (-0.5, -0.5), "aVL": (1.0, -0.5), "aVF": (-0.5, 1.0)}
+
+
+def canonical_name(name: str) -> str:
+    """Return a lead's usual spelling: ``avr`` is aVR, ``Lead ii`` is II; other names lose only outer white space."""
+    bare = _PREFIX.sub("", name.strip())
+    return _SPELLING.get(bare.lower(), name.strip())
+
+
+def is_ecg_name(name: str) -> bool:
+    """Tell whether a name is that of an ECG lead (``V5``, ``mlii``, ``ECG 1``) and not of another signal (``ABP``)."""
+    return canonical_name(name).lower() in _SPELLING or _NUMBERED.match(name.strip()) is not None
+
+
+def derive(lead_names: Sequence[str], waveform_mv: np.ndarray, wanted: Sequence[str] = STANDARD_LEADS) -> np.ndarray:
+    """Give the wanted leads in their order.
+
+    Parameters
+    ----------
+    lead_names : names of the rows of `waveform_mv`
+    waveform_mv : float32 ``[lead, sample]``, millivolt, NaN where missing
+    wanted : names of the rows to give
+
+    Returns
+    -------
+    float32 ``[len(wanted), sample]``; III, aVR, aVL and aVF are worked out from I and II (Einthoven, Goldberger) where
+    the recording lacks them; a lead that can't be had is all NaN.
+    """
+    rows = {name: row for row, name in enumerate(lead_names)}
+    derived = np.full((len(wanted), waveform_mv.shape[1]), np.nan, dtype=np.float32)
+    for index, name in enumerate(wanted):
+        if name in rows:
+            derived[index] = waveform_mv[rows[name]]
+        elif name in _FROM_I_AND_II and "I" in rows and "II" in rows:
+            of_i, of_ii = _FROM_I_AND_II[name]
+            derived[index] = of_i * waveform_mv[rows["I"]] + of_ii * waveform_mv[rows["II"]]
+    return derived
