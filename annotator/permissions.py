@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
 from rest_framework.permissions import BasePermission
-from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from annotator.models import Role, User
+
+if TYPE_CHECKING:  # rest_framework's views import this module through the settings
+    from rest_framework.request import Request
+    from rest_framework.views import APIView
 
 
 def has_role(user: object, roles: frozenset[str] | set[str]) -> bool:
@@ -24,7 +26,7 @@ class DenyUnlessRole(BasePermission):
     allowed: ClassVar[frozenset[str]] = frozenset()
     message = "Your role may not do this."
 
-    def has_permission(self, request: Request, view: APIView) -> bool:  # noqa: ARG002
+    def has_permission(self, request: "Request", view: "APIView") -> bool:  # noqa: ARG002
         return has_role(request.user, self.allowed)
 
 

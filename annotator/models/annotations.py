@@ -55,8 +55,12 @@ class Annotation(Reading):
 
     class Meta:
         constraints = (
+            # A first read whose claim ran out stays; the next reader of the item writes their own.
             models.UniqueConstraint(
-                fields=["item", "stage"], condition=models.Q(revises__isnull=True), name="annotation_once_a_stage"
+                fields=["item", "reader", "stage"], condition=models.Q(revises__isnull=True), name="annotation_once_a_stage"
+            ),
+            models.UniqueConstraint(
+                fields=["item"], condition=models.Q(revises__isnull=True, stage="final"), name="final_once_an_item"
             ),
         )
         indexes = (models.Index(fields=["recording", "stage"], name="annotation_recording"),)

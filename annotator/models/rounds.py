@@ -87,6 +87,14 @@ class QueueItem(models.Model):
     claimed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="claims")
     claimed_at = models.DateTimeField(null=True)
     lease_until = models.DateTimeField(null=True)
+    lapsed_from = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        db_index=False,
+        help_text="Whose claim ran out; they may still answer while nobody else has taken the item.",
+    )
     answered_at = models.DateTimeField(null=True)
 
     class Meta:

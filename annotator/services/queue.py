@@ -1,0 +1,176 @@
+"""Handing out queue items: claim, lease, heartbeat, give back, expiry, skip. Races are settled in the query."""
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import IntegrityError, connection, models, transaction
+from django.utils import timezone
+
+from annotator.errors import AnnotatorError, InvalidInput, NotAllowed, WrongState
+from annotator.models import Adjudication, QueueItem, Role, Round, Skip, User
+
+HELD_MAX = 3  # the one on the screen and two that the desk has fetched ahead
+TRIES = 3
+SKIP_REASON_MAX = 300
+READER_LOCK = 7001  # first half of the advisory lock that a reader's own claims queue up on
+
+# The partial index item_waiting gives the order; a locked row is being claimed by someone else, so the next one is taken.
+CLAIM = """
+WITH next AS MATERIALIZED (
+    SELECT item.id FROM annotator_queueitem item
+    WHERE item.round_id = %(round)s AND item.state = 'waiting'
+      AND NOT EXISTS (
+          SELECT FROM annotator_queueitem other
+          WHERE other.round_id = item.round_id AND other.recording_id = item.recording_id
+            AND other.claimed_by_id = %(reader)s)
+      AND item.recording_id <> ALL (ARRAY(
+          SELECT passed.recording_id FROM annotator_skip skip JOIN annotator_queueitem passed ON passed.id = skip.item_id
+          WHERE skip.reader_id = %(reader)s AND passed.round_id = %(round)s))
+    ORDER BY item.rank, item.copy LIMIT 1
+    FOR UPDATE OF item SKIP LOCKED)
+UPDATE annotator_queueitem item
+SET state = 'claimed', claimed_by_id = %(reader)s, claimed_at = %(now)s, lease_until = %(until)s, lapsed_from_id = NULL
+FROM next WHERE item.id = next.id
+RETURNING item.id
+"""
+
+
+def claim_next(*, reader: User, round: Round | None = None) -> QueueItem | None:
+    """Claim the first waiting item for a reader, oldest open round first; None where they hold enough or none waits."""
+    if reader.role != Role.READER:
+        raise NotAllowed(f"{reader} is {reader.role}; only readers claim recordings to read.")
+    if round is not None and round.state != Round.State.OPEN:
+        raise WrongState(f"{round} is {round.state}; only an open round is read.")
+    for attempt in range(TRIES):
+        try:
+            pk = _claim(reader, round)
+        except IntegrityError:  # another tab of this reader has just taken a copy of the same recording
+            continue
+        if pk is not None:
+            return QueueItem.objects.select_related("round", "recording__waveform").get(pk=pk)
+        if attempt or not release_expired():
+            return None
+    return None
+
+
+@transaction.atomic
+def _claim(reader: User, round: Round | None) -> int | None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [READER_LOCK, reader.pk])
+        if held(reader).count() >= HELD_MAX:
+            return None
+        open_rounds = Round.objects.filter(state=Round.State.OPEN).order_by("number")
+        numbers = open_rounds.filter(pk=round.pk) if round else open_rounds
+        now = timezone.now()
+        for round_id in list(numbers.values_list("pk", flat=True)):
+            cursor.execute(CLAIM, {"round": round_id, "reader": reader.pk, "now": now, "until": _lease(now)})
+            if row := cursor.fetchone():
+                return row[0]
+    return None
+
+
+def held(reader: User) -> models.QuerySet[QueueItem]:
+    """Return the items that a reader holds, first claimed first."""
+    return QueueItem.objects.filter(claimed_by=reader, state=QueueItem.State.CLAIMED).order_by("claimed_at", "pk")
+
+
+@transaction.atomic
+def heartbeat(*, item: QueueItem, reader: User) -> datetime:
+    """Extend the lease of an item, and of all else its reader holds; refuses an item that is no longer theirs."""
+    until = hold(item=item, reader=reader)
+    held(reader).exclude(pk=item.pk).order_by().update(lease_until=until)
+    return until
+
+
+def hold(*, item: QueueItem, reader: User) -> datetime:
+    """Extend a reader's lease, or take back one that ran out if nobody took the item since; refuses all else."""
+    until = _lease(timezone.now())
+    if not QueueItem.objects.filter(pk=item.pk, state=QueueItem.State.CLAIMED, claimed_by=reader).update(
+        lease_until=until
+    ) and not _take_back(item, reader, state=QueueItem.State.CLAIMED, lease_until=until):
+        raise lost(item, reader)
+    return until
+
+
+def answer(*, item: QueueItem, reader: User) -> None:
+    """Set a reader's item answered, also one whose lease ran out if nobody took it since; refuses all else."""
+    done = {"state": QueueItem.State.ANSWERED, "lease_until": None, "answered_at": timezone.now()}
+    if not QueueItem.objects.filter(pk=item.pk, state=QueueItem.State.CLAIMED, claimed_by=reader).update(
+        **done
+    ) and not _take_back(item, reader, **done):
+        raise lost(item, reader)
+
+
+def _take_back(item: QueueItem, reader: User, **changes: object) -> bool:
+    lapsed = QueueItem.objects.filter(pk=item.pk, state=QueueItem.State.WAITING, lapsed_from=reader)
+    try:
+        with transaction.atomic():
+            return bool(lapsed.update(claimed_by=reader, claimed_at=timezone.now(), lapsed_from=None, **changes))
+    except IntegrityError:  # they hold another copy of the same recording by now
+        return False
+
+
+def give_back(*, item: QueueItem, reader: User) -> None:
+    """Put a reader's item back into the queue; refuses an item that is not theirs."""
+    if not _release(item, reader):
+        raise lost(item, reader)
+
+
+@transaction.atomic
+def skip(*, item: QueueItem, reader: User, reason: str) -> None:
+    """Pass an item on to other readers, with the reason; refuses a blank reason and an item that is not theirs."""
+    reason = reason.strip()
+    if not reason or len(reason) > SKIP_REASON_MAX:
+        raise InvalidInput(f"A skip needs a reason of 1 to {SKIP_REASON_MAX} characters, this one has {len(reason)}.")
+    if not _release(item, reader):
+        raise lost(item, reader)
+    Skip.objects.get_or_create(item=item, reader=reader, defaults={"reason": reason})
+
+
+def _release(item: QueueItem, reader: User) -> int:
+    return QueueItem.objects.filter(pk=item.pk, state=QueueItem.State.CLAIMED, claimed_by=reader).update(
+        state=QueueItem.State.WAITING, claimed_by=None, claimed_at=None, lease_until=None
+    )
+
+
+@transaction.atomic
+def release_expired() -> int:
+    """Put items and adjudications whose lease ran out back into the queue; return how many."""
+    now = timezone.now()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE annotator_queueitem item
+            SET state = 'waiting', lapsed_from_id = claimed_by_id, claimed_by_id = NULL, claimed_at = NULL,
+                lease_until = NULL
+            WHERE id IN (SELECT id FROM annotator_queueitem WHERE state = 'claimed' AND lease_until < %s
+                         FOR UPDATE SKIP LOCKED)
+            """,
+            [now],
+        )
+        released = cursor.rowcount
+    return released + Adjudication.objects.filter(state=Adjudication.State.CLAIMED, lease_until__lt=now).update(
+        state=Adjudication.State.WAITING, claimed_by=None, lease_until=None
+    )
+
+
+def lost(item: QueueItem, reader: User) -> AnnotatorError:
+    """Return the error that says why an item is not, or no longer, a reader's."""
+    now = QueueItem.objects.select_related("round", "recording").get(pk=item.pk)
+    name = f"{now.recording} in round {now.round.number}"
+    if now.state == QueueItem.State.WITHDRAWN:
+        return WrongState(f"Round {now.round.number} is closed, {name} is no longer read. Your draft is kept.")
+    if now.state == QueueItem.State.ANSWERED and now.claimed_by_id == reader.pk:
+        return WrongState(f"You have answered {name} already. Reopen it from your last answers to revise it.")
+    if now.state == QueueItem.State.WAITING:
+        return WrongState(f"You do not hold {name}: it waits in the queue. Claim the next recording.")
+    if now.claimed_by_id == reader.pk:
+        return WrongState(f"{name} changed while this was sent. Reload it and send again.")
+    return WrongState(
+        f"{name} is with another reader: your claim ran out after {settings.LEASE_S // 60} minutes without a sign of "
+        "life, or it was never yours. Your draft is kept; claim the next recording."
+    )
+
+
+def _lease(now: datetime) -> datetime:
+    return now + timedelta(seconds=settings.LEASE_S)
