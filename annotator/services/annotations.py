@@ -1,0 +1,150 @@
+"""Drafts, first reads, final reads and revisions. Annotations are append-only; a submit can be sent twice."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+
+from annotator.errors import InvalidInput, NotAllowed, NotFound, WrongState
+from annotator.models import Annotation, Draft, Mark, QueueItem, Round, User
+from annotator.services import answers, consensus, queue
+from annotator.services.answers import Answer
+
+Stage = Annotation.Stage
+DRAFT_MAX = 64_000
+
+
+@transaction.atomic
+def save_draft(*, item: QueueItem, reader: User, content: dict[str, Any], version: int) -> Draft:
+    """Keep an unfinished reading, `version` being the one it was made on (0: none); refuses a stale or a lost one."""
+    if len(json.dumps(content)) > DRAFT_MAX:
+        raise InvalidInput(f"A draft holds at most {DRAFT_MAX:,} characters.")
+    queue.hold(item=item, reader=reader)  # also puts two tabs of this reader in line
+    draft = Draft.objects.filter(item=item, reader=reader).first() or Draft(item=item, reader=reader, version=0)
+    if draft.version != version:
+        raise WrongState(
+            f"This draft was changed elsewhere: it is at version {draft.version}, yours was made on {version}. "
+            "Merge the two and save again.",
+            draft={"content": draft.content, "version": draft.version},
+        )
+    draft.content, draft.version = content, version + 1
+    draft.save()
+    return draft
+
+
+def submit_first(*, item: QueueItem, reader: User, answer: Answer, idempotency_key: UUID) -> Annotation:
+    """Store the blind first read, after which the reveal may be seen; refuses rounds without one and a second one."""
+    return _once(item, reader, answer, Stage.FIRST, idempotency_key)
+
+
+def submit_final(*, item: QueueItem, reader: User, answer: Answer, idempotency_key: UUID) -> Annotation:
+    """Store the final read and, with the last copy's, the consensus; refuses one without the first read it needs."""
+    return _once(item, reader, answer, Stage.FINAL, idempotency_key)
+
+
+def revise(*, annotation: Annotation, reader: User, answer: Answer, idempotency_key: UUID) -> Annotation:
+    """Store a newer answer beside one's own final read; refuses another's, an older one, and what is settled."""
+    if stored := _stored(idempotency_key, reader, annotation.item_id, Stage.FINAL):
+        return stored
+    if annotation.reader_id != reader.pk:
+        raise NotFound(f"You have no annotation {annotation.pk}.")
+    if annotation.stage != Stage.FINAL:
+        raise NotAllowed("A first read stays as it was; revise the final read.")
+    try:
+        return _revise(annotation, answer, idempotency_key)
+    except IntegrityError:
+        if stored := _stored(idempotency_key, reader, annotation.item_id, Stage.FINAL):
+            return stored
+        raise WrongState("You have revised this answer already. Reopen the newest one.") from None
+
+
+@transaction.atomic
+def _revise(annotation: Annotation, answer: Answer, key: UUID) -> Annotation:
+    item = QueueItem.objects.select_related("round", "recording__waveform").get(pk=annotation.item_id)
+    consensus.lock_copies(item)
+    consensus.refuse_settled(item)
+    checked = answers.check(answer, item.round.scheme, item.recording)
+    newer = _write(item, annotation.reader, checked, Stage.FINAL, key, revises=annotation)
+    consensus.conclude(item.round, item.recording)
+    return newer
+
+
+def _once(item: QueueItem, reader: User, answer: Answer, stage: Stage, key: UUID) -> Annotation:
+    """Store a read, or return the one that this key stored before."""
+    if stored := _stored(key, reader, item.pk, stage):
+        return stored
+    submit = _submit_first if stage == Stage.FIRST else _submit_final
+    checked = answers.check(answer, item.round.scheme, item.recording)
+    try:
+        return submit(item, reader, checked, key)
+    except (IntegrityError, WrongState) as error:
+        if stored := _stored(key, reader, item.pk, stage):  # the same request, sent twice at once
+            return stored
+        if isinstance(error, WrongState):
+            raise
+        raise WrongState(f"{item.recording} has a {stage} read of yours already; it stays. Reload to go on.") from error
+
+
+@transaction.atomic
+def _submit_first(item: QueueItem, reader: User, answer: Answer, key: UUID) -> Annotation:
+    if item.round.reveal != Round.Reveal.AFTER_FIRST_READ:
+        raise WrongState(f"{item.round} has no separate first read. Send the final read.")
+    queue.hold(item=item, reader=reader)
+    return _write(item, reader, answer, Stage.FIRST, key)
+
+
+@transaction.atomic
+def _submit_final(item: QueueItem, reader: User, answer: Answer, key: UUID) -> Annotation:
+    if item.round.reveal == Round.Reveal.AFTER_FIRST_READ and not first_read(item, reader):
+        raise WrongState(f"{item.round} asks for a blind first read of {item.recording} before the final one.")
+    consensus.lock_copies(item)
+    queue.answer(item=item, reader=reader)
+    annotation = _write(item, reader, answer, Stage.FINAL, key)
+    Draft.objects.filter(item=item, reader=reader).delete()
+    consensus.conclude(item.round, item.recording)
+    return annotation
+
+
+def first_read(item: QueueItem, reader: User) -> bool:
+    """Return whether this reader's first read of the item is stored."""
+    return Annotation.objects.filter(item=item, reader=reader, stage=Stage.FIRST).exists()
+
+
+def _stored(key: UUID, reader: User, item_id: int, stage: Stage) -> Annotation | None:
+    stored = Annotation.objects.filter(idempotency_key=key).first()
+    if stored and (stored.reader_id, stored.item_id, stored.stage) != (reader.pk, item_id, stage):
+        raise WrongState("This idempotency key was used for another answer. Make a new one for each answer.")
+    return stored
+
+
+def _write(
+    item: QueueItem, reader: User, answer: Answer, stage: Stage, key: UUID, revises: Annotation | None = None
+) -> Annotation:
+    annotation = Annotation.objects.create(
+        item=item,
+        recording_id=item.recording_id,
+        reader=reader,
+        scheme_id=item.round.scheme_id,
+        stage=stage,
+        revises=revises,
+        confidence=answer.confidence,
+        override_reason=answer.override_reason,
+        display=answer.display,
+        duration_ms=answer.duration_ms,
+        idempotency_key=key,
+        **answer.reading(),
+    )
+    if answer.marks:
+        Mark.objects.bulk_create(
+            Mark(
+                annotation=annotation,
+                lead_names=list(mark.lead_names),
+                start_s=mark.start_s,
+                end_s=mark.end_s,
+                code=mark.code,
+                note=mark.note,
+            )
+            for mark in answer.marks
+        )
+    return annotation

@@ -1,0 +1,145 @@
+"""From the copies' answers to what holds: agreement makes a consensus, disagreement an adjudication.
+
+Readers agree when they say the same overall and the same codes; qualifiers, texts and marks may differ.
+
+A consensus corrects (`Consensus.corrects`) what held before its round - the newest consensus of an earlier round, else
+the source labels - when
+- that had an overall, and the new one differs (calling unreadable what was called normal or abnormal counts), or
+- both name abnormal statements of the scheme, and not the same ones.
+Saying more than nothing corrects nothing: a recording without a usable label, or one called abnormal without a mapped
+statement, had nothing to be wrong. Normal statements (sinus rhythm) are left out, for they often go unsaid.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from annotator.errors import WrongState
+from annotator.models import Adjudication, Annotation, Consensus, QueueItem, Recording, Round
+from annotator.models.annotations import Overall, Reading
+from annotator.selectors import schemes
+
+OPEN = (QueueItem.State.WAITING, QueueItem.State.CLAIMED)
+
+
+@dataclass(frozen=True)
+class Held:
+    """What held for a recording: `overall` blank where nothing was known."""
+
+    overall: str
+    codes: frozenset[str]
+
+
+def codes_of(reading: Reading) -> frozenset[str]:
+    """Return the codes of a stored reading, whatever their qualifiers."""
+    return frozenset(statement["code"] for statement in reading.statements)
+
+
+def lock_copies(item: QueueItem) -> None:
+    """Put those who answer copies of one recording in line, so that the last one sees the others' answers."""
+    if item.round.readers_per_item > 1:
+        copies = QueueItem.objects.select_for_update().filter(round=item.round_id, recording=item.recording_id)
+        list(copies.order_by("pk").values_list("pk", flat=True))
+
+
+def refuse_settled(item: QueueItem) -> None:
+    """Refuse to change answers once the round is closed or an adjudicator has them."""
+    if item.round.state != Round.State.OPEN:
+        raise WrongState(f"{item.round} is closed; its answers stay as they are.")
+    rows = Adjudication.objects.select_for_update().filter(round=item.round_id, recording=item.recording_id)
+    adjudication = rows.first()
+    if adjudication and adjudication.state != Adjudication.State.WAITING:
+        raise WrongState(f"{item.recording} is with an adjudicator or settled; the readers' answers stay as they are.")
+
+
+def final_reads(round: Round, recording: Recording) -> list[Annotation]:
+    """Return the newest final read of each copy, in the order of the copies (Reader A is copy 1)."""
+    finals = Annotation.objects.filter(item__round=round, recording=recording, stage=Annotation.Stage.FINAL)
+    return list(finals.filter(revised_by__isnull=True).order_by("item__copy"))
+
+
+def conclude(round: Round, recording: Recording) -> Consensus | Adjudication | None:
+    """Write the consensus, or the adjudication, of a recording whose copies are all answered; None while some are not."""
+    copies = QueueItem.objects.filter(round=round, recording=recording, state__in=OPEN)
+    if round.readers_per_item > 1 and copies.exists():
+        return None
+    reads = final_reads(round, recording)
+    if not reads:
+        return None
+    waiting = Adjudication.objects.filter(round=round, recording=recording, state=Adjudication.State.WAITING)
+    if words := disagreement(reads):
+        if not waiting.update(disagreement=words):
+            return Adjudication.objects.create(round=round, recording=recording, disagreement=words)
+        return waiting.get()
+    if len(reads) > 1:
+        waiting.delete()  # a revision has made the readers agree
+    source = Consensus.Source.AGREEMENT if len(reads) > 1 else Consensus.Source.SINGLE
+    return write(round=round, recording=recording, reading=merged(reads), source=source)
+
+
+def write(
+    *,
+    round: Round,
+    recording: Recording,
+    reading: Reading,
+    source: Consensus.Source,
+    adjudication: Adjudication | None = None,
+) -> Consensus:
+    """Write what holds from now on, and whether it corrects what held before the round."""
+    return Consensus.objects.create(
+        round=round,
+        recording=recording,
+        scheme_id=round.scheme_id,
+        source=source,
+        adjudication=adjudication,
+        statements=reading.statements,
+        overall=reading.overall,
+        unreadable_reason=reading.unreadable_reason,
+        text=reading.text,
+        corrects=differs(round.scheme_id, held_before(recording, round), Held(reading.overall, codes_of(reading))),
+    )
+
+
+def held_before(recording: Recording, round: Round) -> Held:
+    """Return what held for a recording before this round."""
+    earlier = Consensus.objects.filter(recording=recording).exclude(round=round).order_by("-pk").first()
+    if earlier:
+        return Held(earlier.overall, codes_of(earlier))
+    overall = {None: "", True: Overall.ABNORMAL, False: Overall.NORMAL}[recording.source_abnormal]
+    codes = recording.source_labels.exclude(code="").values_list("code", flat=True)
+    return Held(overall, frozenset(codes))
+
+
+def differs(scheme_id: int, before: Held, now: Held) -> bool:
+    """Return whether `now` corrects `before`, as the module says."""
+    if before.overall and before.overall != now.overall:
+        return True
+    abnormal_before = schemes.abnormal_codes(scheme_id, before.codes)
+    abnormal_now = schemes.abnormal_codes(scheme_id, now.codes)
+    return bool(abnormal_before and abnormal_now and abnormal_before != abnormal_now)
+
+
+def merged(reads: Sequence[Annotation]) -> Annotation:
+    """Return agreeing reads as one: a qualifier stays where all set it alike, the text is the first that was written."""
+    first = reads[0]
+    shared = set.intersection(*({(s["code"], s["qualifier"]) for s in read.statements} for read in reads))
+    return Annotation(
+        statements=[
+            {"code": s["code"], "qualifier": s["qualifier"] if (s["code"], s["qualifier"]) in shared else ""}
+            for s in first.statements
+        ],
+        overall=first.overall,
+        unreadable_reason=next((read.unreadable_reason for read in reads if read.unreadable_reason), ""),
+        text=next((read.text for read in reads if read.text), ""),
+    )
+
+
+def disagreement(reads: Sequence[Annotation]) -> str:
+    """Say in words what final reads differ in, the readers as letters; blank where they agree."""
+    names = [f"Reader {chr(ord('A') + place)}" for place in range(len(reads))]
+    parts = []
+    if len({read.overall for read in reads}) > 1:
+        parts.append("overall: " + ", ".join(f"{n} {r.overall}" for n, r in zip(names, reads, strict=True)))
+    for code in sorted(frozenset().union(*map(codes_of, reads)) - frozenset.intersection(*map(codes_of, reads))):
+        by = [name for name, read in zip(names, reads, strict=True) if code in codes_of(read)]
+        parts.append(f"{schemes.name_of(reads[0].scheme_id, code)}: only {' and '.join(by)}")
+    return "; ".join(parts)

@@ -1,0 +1,163 @@
+"""A round's life: draft -> filling -> filled -> open -> closed, each step by conditional update."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from django.db import connection, transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from annotator import jobs
+from annotator.errors import InvalidInput, WrongState
+from annotator.models import Checkpoint, Consensus, Dataset, Prediction, QueueItem, Recording, Round, User
+from annotator.selectors import agreement, schemes
+from annotator.services import audit, consensus
+
+State = Round.State
+NUMBER_LOCK = (7002, 0)  # new rounds are numbered one after the other
+BUDGET_MAX = 1_000_000
+
+
+class Chosen(Protocol):
+    """What `ecgfm_core.active` says of a recording it chose."""
+
+    id: int
+    rank: int
+    origin: str
+    reason: str
+
+
+@transaction.atomic
+def create_round(
+    *,
+    dataset_ids: Sequence[int],
+    strategy: str,
+    budget: int,
+    audit_share: float,
+    readers_per_item: int,
+    reveal: str,
+    checkpoint: Checkpoint | None,
+    seed: int,
+    by: User,
+) -> Round:
+    """Make a draft round with the next number; refuses unknown choices, and a model's strategy without a checkpoint."""
+    _refuse_bad_choices(strategy, reveal, budget, audit_share, readers_per_item)
+    datasets = list(Dataset.objects.filter(pk__in=set(dataset_ids)))
+    if not datasets or len(datasets) != len(set(dataset_ids)):
+        raise InvalidInput(f"Datasets {sorted(set(dataset_ids))}: choose at least one, all of which exist.")
+    scheme = schemes.current_scheme()
+    if scheme is None:
+        raise InvalidInput("There is no label scheme yet. Import recordings first.")
+    checkpoint = checkpoint or Checkpoint.objects.filter(state=Checkpoint.State.CURRENT).first()
+    if checkpoint is None and strategy != Round.Strategy.RANDOM:
+        raise InvalidInput(
+            f"Strategy {strategy} needs a checkpoint, and none is current. Train one and promote it, or draw at random."
+        )
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", NUMBER_LOCK)
+    round = Round.objects.create(
+        number=(Round.objects.aggregate(last=Max("number"))["last"] or 0) + 1,
+        scheme=scheme,
+        checkpoint=checkpoint,
+        strategy=strategy,
+        reveal=reveal,
+        budget=budget,
+        audit_share=audit_share,
+        readers_per_item=readers_per_item,
+        seed=seed,
+        created_by=by,
+    )
+    round.datasets.set(datasets)
+    audit.record(actor=by, action="round created", target=round, number=round.number, strategy=strategy, budget=budget)
+    return round
+
+
+def _refuse_bad_choices(strategy: str, reveal: str, budget: int, audit_share: float, readers_per_item: int) -> None:
+    if strategy not in Round.Strategy.values:
+        raise InvalidInput(f"Strategy {strategy!r}: it is one of {', '.join(Round.Strategy.values)}.")
+    if reveal not in Round.Reveal.values:
+        raise InvalidInput(f"Reveal {reveal!r}: it is one of {', '.join(Round.Reveal.values)}.")
+    if not 1 <= budget <= BUDGET_MAX:
+        raise InvalidInput(f"A budget of {budget} recordings: it is 1 to {BUDGET_MAX:,}.")
+    if not 0 <= audit_share <= 1:
+        raise InvalidInput(f"An audit share of {audit_share}: it is 0 to 1 (0.1 is a tenth of the budget).")
+    if not 1 <= readers_per_item <= 5:
+        raise InvalidInput(f"{readers_per_item} readers an item: it is 1 to 5.")
+
+
+@transaction.atomic
+def request_fill(*, round: Round, by: User) -> Round:
+    """Ask a worker to choose the recordings; refuses a round that is no draft, and a checkpoint that scored nothing."""
+    if round.strategy != Round.Strategy.RANDOM:
+        pool = Recording.objects.filter(dataset__rounds=round, split=round.split)
+        if not Prediction.objects.filter(checkpoint=round.checkpoint_id, recording__in=pool).exists():
+            raise WrongState(
+                f"{round.checkpoint} has scored no {round.split} recording of this round's datasets. Score them first."
+            )
+    _move(round, State.DRAFT, State.FILLING, failure="")
+    audit.record(actor=by, action="round fill asked for", target=round)
+    jobs.enqueue("fill_round", round.pk)
+    return round
+
+
+@transaction.atomic
+def fill(*, round: Round, chosen: Iterable[Chosen]) -> int:
+    """Write the queue items of a filling round and return how many; refuses an empty choice and any other state."""
+    _move(round, State.FILLING, State.FILLED)
+    count = 0
+    columns = "round_id, recording_id, copy, rank, origin, reason, state"
+    with connection.cursor() as cursor, cursor.copy(f"COPY annotator_queueitem ({columns}) FROM STDIN") as copy:
+        for item in chosen:
+            for number in range(1, round.readers_per_item + 1):
+                copy.write_row((round.pk, item.id, number, item.rank, item.origin, item.reason, "waiting"))
+                count += 1
+    if not count:
+        raise InvalidInput(f"{round} has nothing to read: no recording of its datasets can be chosen.")
+    audit.record(actor=None, action="round filled", target=round, items=count)
+    return count
+
+
+def fail_fill(*, round: Round, failure: str) -> None:
+    """Put a filling round back to draft with the reason in words."""
+    _move(round, State.FILLING, State.DRAFT, failure=failure)
+
+
+@transaction.atomic
+def open_round(*, round: Round, by: User) -> Round:
+    """Let readers claim its items; refuses a round that is not filled."""
+    _move(round, State.FILLED, State.OPEN, opened_at=timezone.now())
+    audit.record(actor=by, action="round opened", target=round)
+    return round
+
+
+@transaction.atomic
+def close_round(*, round: Round, by: User) -> Round:
+    """End reading: withdraw what is not answered, conclude what is, write the report; refuses a round that is not open.
+
+    Where some copies of a recording were answered and others not, those that are in decide.
+    """
+    _move(round, State.OPEN, State.CLOSED, closed_at=timezone.now())
+    QueueItem.objects.filter(round=round, state__in=consensus.OPEN).update(
+        state=QueueItem.State.WITHDRAWN, claimed_by=None, claimed_at=None, lease_until=None, lapsed_from=None
+    )
+    answered = Recording.objects.filter(queue_items__round=round, queue_items__state=QueueItem.State.ANSWERED)
+    known = Consensus.objects.filter(round=round).values("recording")
+    unsettled = answered.exclude(pk__in=known).exclude(adjudications__round=round).distinct()
+    for recording in unsettled:
+        consensus.conclude(round, recording)
+    write_report(round=round)
+    audit.record(actor=by, action="round closed", target=round)
+    return round
+
+
+def write_report(*, round: Round) -> None:
+    """Store the round's report as of now."""
+    round.report = agreement.report(round)
+    round.save(update_fields=["report"])
+
+
+def _move(round: Round, before: State, after: State, **changes: object) -> None:
+    if not Round.objects.filter(pk=round.pk, state=before).update(state=after, **changes):
+        round.refresh_from_db(fields=["state"])
+        raise WrongState(f"{round} is {round.state}; only a {before} round can become {after}.")
+    round.refresh_from_db()
