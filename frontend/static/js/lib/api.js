@@ -101,6 +101,37 @@ export async function bytes(address, options = {}) {
   return response.arrayBuffer();
 }
 
+/** GET a piece of a page as HTML text. */
+export async function html(address, options = {}) {
+  const response = await send("GET", address, { ...options, headers: { Accept: "text/html" } });
+  return response.text();
+}
+
+/** POST a form with its files and return the JSON answer; `onProgress(sent, total)` counts bytes, which fetch can't. */
+export function upload(address, form, { onProgress = () => {}, signal } = {}) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    const unreachable = () => reject(new ApiError("The upload broke off. Check the network, then upload the file again."));
+    request.open("POST", address);
+    request.setRequestHeader("Accept", "application/json");
+    request.setRequestHeader("X-CSRFToken", cookie("csrftoken"));
+    request.upload.addEventListener("progress", (event) => onProgress(event.loaded, event.total));
+    request.addEventListener("error", unreachable);
+    request.addEventListener("abort", unreachable);
+    request.addEventListener("load", async () => {
+      const headers = { "Content-Type": request.getResponseHeader("Content-Type") || "" };
+      const response = new Response(request.responseText, { status: request.status || 500, headers });
+      const login = document.body.dataset.loginUrl;
+      if (login && new URL(request.responseURL, window.location).pathname === login) {
+        reject(new ApiError(endedMessage, { status: 401, kind: "session_ended" }));
+      } else if (response.ok) resolve(await response.json());
+      else reject(await refusal(response));
+    });
+    signal?.addEventListener("abort", () => request.abort());
+    request.send(new FormData(form));
+  });
+}
+
 /** Run a request again while it fails for a passing reason; `onRetry(error, seconds)` tells the person. */
 export async function retrying(action, { attempts = 6, onRetry = () => {} } = {}) {
   for (let attempt = 1; ; attempt += 1) {

@@ -1,0 +1,52 @@
+// Curves over training steps. With lib/sheet.js the only module that knows Plotly (a global, the basic bundle).
+
+// Each curve differs in colour and in dash, so that colour alone never tells.
+const LINES = [
+  { color: "#0f5e63", dash: "solid" },
+  { color: "#9a3412", dash: "dash" },
+  { color: "#1c2430", dash: "dot" },
+  { color: "#5b6675", dash: "dashdot" },
+  { color: "#2c6e49", dash: "longdash" },
+];
+const FONT = { family: "system-ui, sans-serif", size: 12, color: "#1c2430" };
+const AXIS = { gridcolor: "#d9dee5", linecolor: "#b9c1cc", zeroline: false, automargin: true, fixedrange: true };
+
+/**
+ * Draw curves into `element`, or change those drawn there.
+ * `curves`: [{name, step: [...], value: [...]}]; `reference`: {value, words} draws a level line.
+ */
+export function drawCurves(element, { curves, reference = null, range = null }) {
+  const traces = curves.map(({ name, step, value }, index) => ({
+    type: "scatter",
+    mode: step.length > 1 ? "lines" : "markers",
+    name,
+    x: step,
+    y: value,
+    line: { ...LINES[index % LINES.length], width: 2 },
+    hovertemplate: "%{y:.4g}",
+  }));
+  const layout = {
+    font: FONT,
+    margin: { l: 44, r: 12, t: 8, b: 36 },
+    height: 260,
+    paper_bgcolor: "#ffffff",
+    plot_bgcolor: "#ffffff",
+    hovermode: "x unified",
+    showlegend: true,
+    legend: { orientation: "h", y: -0.22, x: 0 },
+    xaxis: { ...AXIS, title: { text: "step", standoff: 4 }, rangemode: "tozero" },
+    yaxis: { ...AXIS, range, rangemode: range ? "normal" : "tozero" },
+    shapes: reference ? [level(reference.value)] : [],
+    annotations: reference ? [levelWords(reference)] : [],
+    uirevision: "same",
+  };
+  return window.Plotly.react(element, traces, layout, { displayModeBar: false, responsive: true });
+}
+
+const level = (value) => ({
+  type: "line", xref: "paper", x0: 0, x1: 1, y0: value, y1: value, line: { color: "#5b6675", width: 1, dash: "dot" },
+});
+
+const levelWords = ({ value, words }) => ({
+  xref: "paper", x: 1, xanchor: "right", y: value, yanchor: "bottom", text: words, showarrow: false, font: { ...FONT, color: "#5b6675", size: 11 },
+});

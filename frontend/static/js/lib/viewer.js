@@ -1,0 +1,140 @@
+// The sheet with what stands around it: header of facts, footer of scale and tools, keys, true scale on this screen.
+
+import { GAINS_MM_MV, SPEEDS_MM_S, Sheet } from "lib/sheet.js";
+import { load } from "lib/waveform.js";
+
+const CARD_MM = 85.6;
+const SCALE_KEY = "ecgfm-px-per-mm";
+// Where a millimetre of CSS is taken for one of the screen until a card was held against it.
+const CSS_PX_PER_MM = 96 / 25.4;
+
+function fact(name, value) {
+  const span = document.createElement("span");
+  span.className = "fact";
+  if (name) {
+    const label = document.createElement("span");
+    label.className = "soft";
+    label.textContent = `${name} `;
+    span.append(label);
+  }
+  span.append(value);
+  return span;
+}
+
+const rounded = (value, unit) => (Number.isFinite(value) ? `${Math.round(value)}${unit}` : "not measurable");
+
+function measured(m) {
+  if (!m || !Object.keys(m).length) return [];
+  const facts = [["HR", rounded(m.heart_rate_bpm, " /min")]];
+  if ("pr_ms" in m) facts.push(["PR", rounded(m.pr_ms, " ms")]);
+  if ("qrs_ms" in m) facts.push(["QRS", rounded(m.qrs_ms, " ms")]);
+  if ("qt_ms" in m) facts.push(["QT", rounded(m.qt_ms, " ms")]);
+  if ("axis_deg" in m) facts.push(["axis", rounded(m.axis_deg, "°")]);
+  return facts;
+}
+
+/** The sheet of a page; `keys` go into its table of keys. */
+export class Viewer {
+  constructor(root, dialogs) {
+    this.root = root;
+    this.part = (name) => root.querySelector(`[data-${name}]`);
+    const stored = Number(localStorage.getItem(SCALE_KEY));
+    this.sheet = new Sheet(this.part("sheet"), { onDraw: () => this.#foot() });
+    if (stored > 0) this.sheet.set({ pxPerMm: stored });
+    this.calibrateDialog = dialogs.calibrate;
+    this.actions = {
+      layout: () => this.sheet.step("layout", 1),
+      "gain+": () => this.sheet.step("gain", 1),
+      "gain-": () => this.sheet.step("gain", -1),
+      speed: () => this.sheet.set({ speed: SPEEDS_MM_S[(SPEEDS_MM_S.indexOf(this.sheet.view.speed) + 1) % SPEEDS_MM_S.length], page: 0 }),
+      calibrate: () => this.calibrate(),
+      back: () => this.sheet.turn(-1),
+      on: () => this.sheet.turn(1),
+    };
+    root.addEventListener("click", (event) => {
+      const action = event.target.closest("[data-do]")?.dataset.do;
+      if (this.actions[action] && this.sheet.recording) this.actions[action]();
+    });
+    const drawn = () => this.sheet.recording !== null;
+    this.keys = [
+      { keys: ["l"], words: "next layout", run: this.actions.layout },
+      { keys: ["+", "="], words: `more gain (${GAINS_MM_MV.join(", ")} mm/mV)`, run: this.actions["gain+"] },
+      { keys: ["-"], words: "less gain", run: this.actions["gain-"] },
+      { keys: ["v"], words: `next speed (${SPEEDS_MM_S.join(", ")} mm/s)`, run: this.actions.speed },
+      { keys: ["ArrowLeft"], words: "earlier, in a long recording", run: this.actions.back },
+      { keys: ["ArrowRight"], words: "later, in a long recording", run: this.actions.on },
+      { keys: ["m"], words: "true scale on this screen", run: this.actions.calibrate },
+    ].map((key) => ({ ...key, group: "Sheet", when: drawn }));
+  }
+
+  /** Show a recording; resolves when it is drawn. A newer call wins over an older one that is still loading. */
+  async show(recording) {
+    this.wanted = recording.waveform_url;
+    const leads = await load(recording);
+    if (this.wanted !== recording.waveform_url) return;
+    this.#head(recording);
+    this.root.hidden = false;
+    this.sheet.show(recording, leads);
+  }
+
+  clear() {
+    this.wanted = null;
+    this.sheet.clear();
+    this.part("head").replaceChildren();
+  }
+
+  #head(recording) {
+    const sex = { F: "F", M: "M" }[recording.sex] || "sex unknown";
+    const age = Number.isFinite(recording.age_years) ? `${Math.floor(recording.age_years)} y` : "age unknown";
+    const rate = recording.sampling_rate_hz;
+    const name = document.createElement("strong");
+    name.textContent = `${recording.pseudonym} · ${age} · ${sex}`;
+    const facts = measured(recording.measurements).map(([label, value]) => fact(label, value));
+    facts.push(fact(`${+rate.toFixed(1)} Hz`, `${+recording.duration_s.toFixed(1)} s`));
+    if (rate < 250) facts.push(fact("", `${+rate.toFixed(0)} Hz: nothing above ${+(rate / 2).toFixed(0)} Hz`));
+    if (!recording.calibrated) facts.push(fact("", warning("uncalibrated: heights are not millivolts")));
+    this.part("head").replaceChildren(name, ...facts);
+  }
+
+  #foot() {
+    const { sheet } = this;
+    const { speed, gain } = sheet.view;
+    const scale = document.createElement("span");
+    scale.className = "soft";
+    scale.textContent = `as recorded, no filter · ${sheet.fitted ? "fitted to the window, not to scale" : "true scale"}`;
+    const strong = (words) => Object.assign(document.createElement("strong"), { textContent: words });
+    this.part("scale").replaceChildren(strong(`${speed} mm/s`), strong(`${gain} mm/${sheet.recording.calibrated ? "mV" : "unit"}`), scale);
+    this.part("layout").textContent = sheet.layout.words;
+    const [from, to] = sheet.span;
+    this.part("pages").hidden = sheet.pageCount < 2;
+    this.part("page").textContent = `${from.toFixed(0)}–${to.toFixed(0)} s of ${sheet.recording.duration_s.toFixed(0)} s`;
+  }
+
+  calibrate() {
+    const dialog = this.calibrateDialog;
+    const bar = dialog.querySelector("[data-bar]");
+    const slider = dialog.querySelector("input");
+    const show = () => (bar.style.width = `${slider.value}px`);
+    slider.value = String(Math.round((Number(localStorage.getItem(SCALE_KEY)) || CSS_PX_PER_MM) * CARD_MM));
+    slider.oninput = show;
+    dialog.returnValue = "";
+    dialog.onclose = () => {
+      if (dialog.returnValue === "true") {
+        localStorage.setItem(SCALE_KEY, String(slider.value / CARD_MM));
+        this.sheet.set({ pxPerMm: slider.value / CARD_MM });
+      } else if (dialog.returnValue === "fit") {
+        localStorage.removeItem(SCALE_KEY);
+        this.sheet.set({ pxPerMm: null });
+      }
+    };
+    dialog.showModal();
+    show();
+  }
+}
+
+function warning(words) {
+  const span = document.createElement("span");
+  span.className = "badge badge-warning";
+  span.textContent = words;
+  return span;
+}
