@@ -1,0 +1,28 @@
+"""Task heads: pool the contexts of the signal by learned queries, then one linear layer.
+
+B batch, N token, D width, Q query, C label.
+"""
+
+import torch
+from torch import Tensor, nn
+
+QUERY_COUNT = 4
+
+
+class AttentionHead(nn.Module):
+    """Learned-query attention pooling and a linear layer: `[B, N, D]` to logits `[B, C]`."""
+
+    def __init__(self, width: int, output_count: int) -> None:
+        super().__init__()
+        self.keys = nn.Linear(width, width, bias=False)
+        self.queries_QD = nn.Parameter(torch.randn(QUERY_COUNT, width) / width**0.5)
+        self.out = nn.Linear(QUERY_COUNT * width, output_count)
+
+    def forward(self, contexts_BND: Tensor, valid_BN: Tensor | None = None) -> Tensor:
+        """Give logits; padded tokens get no attention."""
+        scores_BQN = (
+            torch.einsum("qd,bnd->bqn", self.queries_QD, self.keys(contexts_BND)) / contexts_BND.shape[-1] ** 0.5
+        )
+        if valid_BN is not None:
+            scores_BQN = scores_BQN.masked_fill(~valid_BN[:, None], float("-inf"))
+        return self.out((scores_BQN.softmax(dim=-1) @ contexts_BND).flatten(1))

@@ -1,0 +1,97 @@
+"""Run a trained network over recordings: probabilities, embeddings and text, averaged over windows of a recording.
+
+B window, L lead, T time sample, N recording, C label, D embedding width.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ecgfm_core.configs import Config
+from ecgfm_core.model.ecgfm import Ecgfm, Output
+from ecgfm_core.model.text import TextTokenizer
+from ecgfm_core.training.dataset import window_starts
+
+WINDOWS_A_PASS = 64
+
+
+@dataclass
+class Scores:
+    """Per recording: probabilities 0 to 1, embedding float32 `[N, D]`, and text (empty unless asked for)."""
+
+    abnormal_N: np.ndarray
+    labels_NC: np.ndarray
+    embedding_ND: np.ndarray
+    texts: list[str]
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window of one recording; `is_middle` marks the one that text is written from."""
+
+    row: int
+    start: int
+    is_middle: bool
+
+
+def windows_of(waveforms: Sequence[np.ndarray], config: Config) -> list[Window]:
+    """Cut every recording into windows."""
+    cut = []
+    for row, waveform_LT in enumerate(waveforms):
+        starts = window_starts(waveform_LT.shape[1], config.crop_samples, config.windows_max)
+        cut += [Window(row, start, place == len(starts) // 2) for place, start in enumerate(starts)]
+    return cut
+
+
+@torch.inference_mode()
+def score(model: Ecgfm, waveforms: Sequence[np.ndarray], tokenizer: TextTokenizer | None = None) -> Scores:
+    """Score prepared recordings (float32 millivolt `[12, T]`); writes text greedily where a tokenizer is given."""
+    config, device = model.config, next(model.parameters()).device
+    windows = windows_of(waveforms, config)
+    counts_N1 = np.bincount([one.row for one in windows], minlength=len(waveforms))[:, None]
+    sums: np.ndarray | None = None
+    texts = [""] * len(waveforms)
+    for first in range(0, len(windows), WINDOWS_A_PASS):
+        part = windows[first : first + WINDOWS_A_PASS]
+        output = _forward(model, waveforms, part, device)
+        joined = torch.cat((output.abnormal_logit_B[:, None].sigmoid(), output.label_logits_BC.sigmoid()), dim=1)
+        joined = torch.cat((joined.float(), model.embed(output)), dim=1).cpu().numpy()
+        sums = np.zeros((len(waveforms), joined.shape[1])) if sums is None else sums
+        np.add.at(sums, [one.row for one in part], joined)
+        if tokenizer is not None:
+            _write_texts(model, output, part, tokenizer, texts)
+    assert sums is not None, "score needs at least one recording"
+    means = (sums / counts_N1).astype(np.float32)
+    edge = means.shape[1] - config.embedding_width
+    return Scores(means[:, 0], means[:, 1:edge], means[:, edge:], texts)
+
+
+def _forward(model: Ecgfm, waveforms: Sequence[np.ndarray], windows: Sequence[Window], device: torch.device) -> Output:
+    size = model.config.crop_samples
+    waveform_BLT = np.zeros((len(windows), waveforms[0].shape[0], size), dtype=np.float32)
+    counts = np.empty(len(windows), dtype=np.int64)
+    for place, one in enumerate(windows):
+        crop = waveforms[one.row][:, one.start : one.start + size]
+        waveform_BLT[place, :, : crop.shape[1]] = crop
+        counts[place] = crop.shape[1]
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        return model(torch.from_numpy(waveform_BLT).to(device), torch.from_numpy(counts).to(device))
+
+
+def _write_texts(
+    model: Ecgfm, output: Output, windows: Sequence[Window], tokenizer: TextTokenizer, texts: list[str]
+) -> None:
+    """Write text for the windows that are their recording's middle."""
+    middle = [place for place, one in enumerate(windows) if one.is_middle]
+    if not middle:
+        return
+    valid = None if output.valid_BN is None else output.valid_BN[middle]
+    chosen = Output(
+        output.tokens_BND[middle], output.contexts_BND[middle], valid, output.abnormal_logit_B[middle],
+        output.label_logits_BC[middle], None,
+    )  # fmt: skip
+    written = model.generate(chosen, model.config.text_tokens_max).tolist()
+    for place, ids in zip(middle, written, strict=True):
+        texts[windows[place].row] = tokenizer.decode(ids)

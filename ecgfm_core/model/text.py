@@ -1,0 +1,78 @@
+"""The text tokenizer: Hugging Face `tokenizers`, unigram with byte fallback, NFKC, learned from the training split only."""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from ecgfm_core.errors import TrainingError
+from ecgfm_core.model.ecgfm import BOS, EOS, PAD
+
+_MARKS = ("<pad>", "<bos>", "<eos>", "<unknown>")
+_BYTE_SCORE = -30.0  # below every learned piece, so that bytes serve only what no piece spells
+
+
+class TextTokenizer:
+    """Turns diagnostic text into token ids and back; any text survives, by bytes where no piece fits."""
+
+    def __init__(self, pieces: Sequence[tuple[str, float]]) -> None:
+        fixed = [(mark, 0.0) for mark in _MARKS] + [(f"<0x{byte:02X}>", _BYTE_SCORE) for byte in range(256)]
+        self.pieces = list(pieces)
+        self._tokenizer = Tokenizer(models.Unigram([*fixed, *self.pieces], unk_id=3, byte_fallback=True))
+        self._tokenizer.normalizer = normalizers.NFKC()
+        self._tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+        self._tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace()])
+
+    @classmethod
+    def train(cls, texts: Iterable[str], piece_count: int) -> "TextTokenizer":
+        """Learn up to `piece_count` pieces; no text at all leaves the bytes alone."""
+        # One thread, sorted texts, rounded scores and sorted pieces: the same texts give the same ids. The learner sums
+        # in an order of its own, so that its scores differ in the sixth digit from run to run.
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"
+        known = sorted(text for text in texts if text.strip())
+        if not known:
+            return cls([])
+        learner = Tokenizer(models.Unigram())
+        learner.normalizer = normalizers.NFKC()
+        learner.pre_tokenizer = pre_tokenizers.Metaspace()
+        trainer = trainers.UnigramTrainer(
+            vocab_size=piece_count, show_progress=False, special_tokens=["<unknown>"], unk_token="<unknown>"
+        )
+        learner.train_from_iterator(known, trainer)
+        learned = json.loads(learner.to_str())["model"]["vocab"]
+        pieces = [(piece, round(score, 3)) for piece, score in learned if piece != "<unknown>"]
+        return cls(sorted(pieces))
+
+    @property
+    def count(self) -> int:
+        """Size of the vocabulary."""
+        return self._tokenizer.get_vocab_size()
+
+    def encode(self, text: str, token_count_max: int) -> list[int]:
+        """Give ids that end with EOS, at most `token_count_max`; none for an empty text."""
+        ids = self._tokenizer.encode(" ".join(text.split())).ids
+        return [*ids[: token_count_max - 1], EOS] if ids else []
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Give the text up to EOS."""
+        kept = []
+        for token in ids:
+            if token == EOS:
+                break
+            if token not in (PAD, BOS):
+                kept.append(int(token))
+        return self._tokenizer.decode(kept).strip()
+
+    def save(self, path: Path) -> None:
+        """Write the pieces."""
+        path.write_text(json.dumps({"kind": "unigram", "pieces": self.pieces}, ensure_ascii=False), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> "TextTokenizer":
+        """Read what `save` wrote."""
+        try:
+            return cls([(piece, score) for piece, score in json.loads(path.read_text(encoding="utf-8"))["pieces"]])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise TrainingError(f"Tokenizer {path} can't be read ({error}); train again") from error

@@ -1,0 +1,90 @@
+"""What a scoring run leaves: ``part-00000.npz`` and on, in manifest order. No torch: the web side reads these.
+
+Arrays of a part: ``ids`` int64 [N], ``abnormal_probability`` float32 [N], ``label_probabilities`` float32 [N, C] in the
+order of the checkpoint's `label_codes`, ``embedding`` float16 [N, D], ``texts`` (a JSON list of N, generated).
+"""
+
+import json
+import os
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ecgfm_core.errors import FormatError
+
+DONE = "done.json"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Predictions of some recordings, in manifest order; arrays as the module says."""
+
+    ids: np.ndarray
+    abnormal_probability: np.ndarray
+    label_probabilities: np.ndarray
+    embedding: np.ndarray
+    texts: list[str]
+
+
+def part_path(out_folder: Path, index: int) -> Path:
+    """Name the file of a part."""
+    return out_folder / f"part-{index:05d}.npz"
+
+
+def write_part(path: Path, part: Part) -> None:
+    """Write a part, whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with partial.open("wb") as file:
+            np.savez(
+                file,
+                ids=part.ids.astype(np.int64),
+                abnormal_probability=part.abnormal_probability.astype(np.float32),
+                label_probabilities=part.label_probabilities.astype(np.float32),
+                embedding=part.embedding.astype(np.float16),
+                texts=np.array(json.dumps(part.texts, ensure_ascii=False)),
+            )
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_part(path: Path) -> Part:
+    """Read one part.
+
+    Raises
+    ------
+    FormatError
+        If the file is missing, damaged or contradicts itself.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            part = Part(
+                kept["ids"], kept["abnormal_probability"], kept["label_probabilities"], kept["embedding"],
+                json.loads(str(kept["texts"])),
+            )  # fmt: skip
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise FormatError(f"Predictions {path} can't be read ({error}); delete the file and score again") from error
+    lengths = {len(part.ids), len(part.abnormal_probability), len(part.label_probabilities), len(part.embedding)}
+    if lengths != {len(part.texts)}:
+        raise FormatError(f"Predictions {path}: arrays of {sorted(lengths)} rows; one length is needed, score again")
+    return part
+
+
+def read_parts(out_folder: Path) -> Iterator[Part]:
+    """Read every part of a finished scoring run, in order.
+
+    Raises
+    ------
+    FormatError
+        If the run is not finished or a part can't be read.
+    """
+    try:
+        done = json.loads((out_folder / DONE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FormatError(f"Scoring run {out_folder} is not finished ({error}); run it again to go on") from error
+    for index in range(done["parts"]):
+        yield read_part(part_path(out_folder, index))

@@ -1,0 +1,121 @@
+"""Weights and training state on disk: safetensors and JSON, never pickle, whole or not at all."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ecgfm_core.configs import Config, from_dict
+from ecgfm_core.errors import EcgfmError, TrainingError
+from ecgfm_core.model.ecgfm import Ecgfm
+from ecgfm_core.model.text import TextTokenizer
+from ecgfm_core.training.run_folder import write_json
+
+FORMAT_VERSION = 1
+_WEIGHTS, _TOKENIZER, _HEADER = "weights.safetensors", "tokenizer.json", "checkpoint.json"
+
+
+@dataclass
+class Checkpoint:
+    """A trained network with all that is needed to use it and to say where it came from."""
+
+    model: Ecgfm
+    config: Config
+    label_codes: tuple[str, ...]
+    tokenizer: TextTokenizer
+    metrics: dict[str, Any]
+    provenance: dict[str, Any]
+    sha256: str = ""
+
+
+def file_sha256(path: Path) -> str:
+    """Give a file's sha256 in hex."""
+    digest = sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint folder, whole or not at all."""
+    partial = folder.with_name(f".{folder.name}.writing")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.model.state_dict().items()}
+    save_file(weights, partial / _WEIGHTS)
+    checkpoint.tokenizer.save(partial / _TOKENIZER)
+    header = {
+        "format_version": FORMAT_VERSION,
+        "config": checkpoint.config.to_dict(),
+        "label_codes": list(checkpoint.label_codes),
+        "embedding_width": checkpoint.config.embedding_width,
+        "parameter_count": sum(tensor.numel() for tensor in weights.values()),
+        "metrics": checkpoint.metrics,
+        "provenance": checkpoint.provenance,
+        "sha256": {name: file_sha256(partial / name) for name in (_WEIGHTS, _TOKENIZER)},
+    }
+    write_json(partial / _HEADER, header)
+    partial.rename(folder)
+
+
+def load_checkpoint(folder: Path, device: torch.device | None = None) -> Checkpoint:
+    """Read a checkpoint folder and check its sums.
+
+    Raises
+    ------
+    TrainingError
+        If a file is missing, damaged or of another format.
+    """
+    try:
+        header = json.loads((folder / _HEADER).read_text(encoding="utf-8"))
+        if header["format_version"] != FORMAT_VERSION:
+            raise TrainingError(
+                f"Checkpoint {folder}: format {header['format_version']}; format {FORMAT_VERSION} is known, train again"
+            )
+        for name in (_WEIGHTS, _TOKENIZER):
+            if file_sha256(folder / name) != header["sha256"][name]:
+                raise TrainingError(
+                    f"Checkpoint {folder}: {name} is damaged (its sha256 differs); restore it or train again"
+                )
+        config = from_dict(header["config"])
+        tokenizer = TextTokenizer.load(folder / _TOKENIZER)
+        model = Ecgfm(config, len(header["label_codes"]), tokenizer.count)
+        model.load_state_dict(load_file(folder / _WEIGHTS))
+        known = (tuple(header["label_codes"]), tokenizer, header["metrics"], header["provenance"])
+    except EcgfmError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        raise TrainingError(f"Checkpoint {folder} can't be read ({error}); restore it or train again") from error
+    return Checkpoint(model.to(device or "cpu").eval(), config, *known, sha256=header["sha256"][_WEIGHTS])
+
+
+def save_state(path: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+    """Write what a run needs to go on, tensors and small values in one file, so that they can't differ in age."""
+    partial = path.with_name(f".{path.name}.writing")
+    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(kept, partial, metadata={"values": json.dumps(values)})
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Read what `save_state` wrote; None where there is nothing yet."""
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            return tensors, json.loads(file.metadata()["values"])
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise TrainingError(f"State {path} can't be read ({error}); delete it to start from the first step") from error
