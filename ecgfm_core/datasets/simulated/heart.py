@@ -6,7 +6,7 @@ phases (septal, apical, free wall, base), each a bump in time, inside a window t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -173,7 +173,7 @@ def morphology(patient: Patient, findings: Sequence[str], rng: np.random.Generat
         phases, qrs_s, qtc_s = LBBB_QRS, rng.uniform(0.128, 0.160), qtc_s + 0.03
         t_vector, st_vector = np.array([-0.30, -0.05, -0.36]), np.array([-0.07, -0.01, -0.12])
     if "lvh" in shown:
-        phases, qrs_s = _enlarged(phases, rng.uniform(1.7, 2.1)), patient.qrs_s + 0.008
+        phases, qrs_s = _enlarged(phases, rng.uniform(1.6, 2.0)), patient.qrs_s + 0.008
         if rng.random() < 0.7:  # strain
             t_vector, st_vector = np.array([-0.22, -0.08, -0.26]), np.array([-0.06, -0.03, -0.06])
     if "st_depression" in shown:
@@ -181,14 +181,23 @@ def morphology(patient: Patient, findings: Sequence[str], rng: np.random.Generat
         t_vector = t_vector * 0.6
     if "t_inversion" in shown:
         t_vector = np.array([-0.27, -0.14, 0.10]) * rng.uniform(0.8, 1.2)
-    return Morphology(_personal(phases, patient), qrs_s, qtc_s, pr_s, t_vector, st_vector)
+    shape = Morphology(_personal(phases, patient), qrs_s, qtc_s, pr_s, t_vector, st_vector)
+    return _with_high_voltage(shape, patient) if "lvh" in shown else shape
+
+
+def _with_high_voltage(shape: Morphology, patient: Patient) -> Morphology:
+    """Raise the QRS, where needed, until S in V1 plus R in V5 or V6 reach 3.8 mV (Sokolow and Lyon ask for 3.5)."""
+    time_s = np.linspace(0, shape.qrs_s, 100)
+    leads = patient.gain * patient.lead_matrix @ patient.axis @ qrs(time_s, 0.0, shape)
+    sokolow_mv = max(leads[6].max(), leads[7].max()) - leads[2].min()
+    return replace(shape, scale=float(max(1.0, 3.8 / sokolow_mv)))
 
 
 def _enlarged(phases: tuple[Phase, ...], factor: float) -> tuple[Phase, ...]:
     """A thick left ventricle: the free wall's and the base's forces grow."""
     grown = list(phases[:2])
     for centre, width, (x, y, z) in phases[2:]:
-        grown.append((centre, width, (x * factor, y * 0.5 * (1 + factor) * 0.75, z * factor)))
+        grown.append((centre, width, (x * factor, y * 0.8, z * factor)))
     return tuple(grown)
 
 

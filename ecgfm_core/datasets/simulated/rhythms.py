@@ -61,7 +61,8 @@ def _sinus(
     end_s: float, mean_rr_s: float, variability: float, breath_hz: float, rng: np.random.Generator
 ) -> list[PlannedBeat]:
     time_s, rr_s, beats = -LEAD_IN_S - rng.uniform(0, mean_rr_s), mean_rr_s, []
-    phase, slow_phase, slow_hz = rng.uniform(0, 2 * np.pi, 2).tolist() + [rng.uniform(0.07, 0.12)]
+    phase, slow_phase = rng.uniform(0, 2 * np.pi, 2).tolist()
+    slow_hz = rng.uniform(0.07, 0.12)
     while time_s < end_s:
         beats.append(PlannedBeat(time_s, rr_s, "normal", True))
         wave = np.sin(2 * np.pi * breath_hz * time_s + phase) + 0.6 * np.sin(2 * np.pi * slow_hz * time_s + slow_phase)

@@ -102,8 +102,6 @@ def simulate(
     vector, beats = _heart_vector(time_s, planned, shown, person, of_heart)
     vector += _atrial_activity(time_s, atria, of_heart)
     leads = person.lead_matrix @ vector
-    if "lvh" in shown:
-        leads *= _enlarging_factor(leads)
     if "low_voltage" in shown:
         leads *= _low_voltage_factor(leads, of_heart)
     strengths = strengths if strengths is not None else artefacts.draw(of_noise)
@@ -233,12 +231,6 @@ def _low_voltage_factor(leads_8t: np.ndarray, rng: np.random.Generator) -> float
     limb = np.ptp(_twelve_leads(leads_8t)[:6], axis=1).max()
     chest = np.ptp(leads_8t[2:], axis=1).max()
     return float(rng.uniform(0.72, 0.95) * min(0.5 / limb, 1.0 / chest))
-
-
-def _enlarging_factor(leads_8t: np.ndarray) -> float:
-    """Raise the voltages, where needed, until S in V1 plus R in V5 or V6 reach 3.7 mV (Sokolow and Lyon ask 3.5)."""
-    sokolow_mv = max(leads_8t[6].max(), leads_8t[7].max()) - leads_8t[2].min()
-    return float(max(1.0, 3.7 / sokolow_mv))
 
 
 def _twelve_leads(leads_8t: np.ndarray) -> np.ndarray:
