@@ -5,6 +5,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F, JSONField, Value
+from django.db.models.expressions import CombinedExpression
 from django.utils import timezone
 
 from annotator import jobs
@@ -44,7 +46,7 @@ def beat(job: Job, attempt: int, progress: dict[str, Any] | None = None) -> JobS
     """Say that the job is alive and how far it is; return its state, refuse an attempt that has lost the job."""
     changes: dict[str, Any] = {"heartbeat_at": timezone.now()}
     if progress is not None:
-        changes["progress"] = progress
+        changes["progress"] = CombinedExpression(F("progress"), "||", Value(progress, output_field=JSONField()))
     _update(job, attempt, **changes)
     job.refresh_from_db(fields=["state"])
     return JobState(job.state)
@@ -63,6 +65,11 @@ def fail(job: Job, attempt: int, failure: str, **changes: Any) -> None:
 def cancelled(job: Job, attempt: int, **changes: Any) -> None:
     """Set the job cancelled; refuses an attempt that has lost the job."""
     _end(job, attempt, JobState.CANCELLED, **changes)
+
+
+def release(job: Job, attempt: int) -> None:
+    """Queue a running job again because its worker is going down; refuses an attempt that has lost the job."""
+    _update(job, attempt, state=JobState.QUEUED, heartbeat_at=None)
 
 
 @transaction.atomic
@@ -87,20 +94,30 @@ def _recover(job_class: type[Job]) -> int:
     silent_since = now - timedelta(seconds=settings.JOB_STALE_S)
     silent = _rows(job_class).filter(heartbeat_at__lt=silent_since)
     silent.filter(state=JobState.CANCELLING).update(state=JobState.CANCELLED, finished_at=now)
-    silent = silent.filter(state=JobState.RUNNING)
-    silent.filter(attempt__gte=settings.JOB_ATTEMPTS).update(
-        state=JobState.FAILED,
-        finished_at=now,
-        failure=f"Its worker fell silent {settings.JOB_ATTEMPTS} times (killed, out of memory or cut off). Look at the "
-        "worker's log and memory, then start it again.",
-    )
-    lost = silent.update(state=JobState.QUEUED, heartbeat_at=None)
+    lost = list(silent.filter(state=JobState.RUNNING).select_for_update(skip_locked=True))
+    for job in lost:
+        _give_on(job)
     # A queued row whose queue is empty has lost its message (a second message does no harm: taking is conditional).
     if jobs.waiting_messages(TASK_OF[job_class]) == 0:
         waiting = _rows(job_class).filter(state=JobState.QUEUED)
         for pk in waiting.order_by("pk").values_list("pk", flat=True):
             jobs.enqueue(TASK_OF[job_class], pk)
-    return lost
+    return len(lost)
+
+
+def _give_on(job: Job) -> None:
+    """Queue a lost job again, or end it if its workers keep dying without getting any further."""
+    done = job.progress.get("done", 0)
+    losses = 1 if done > job.progress.get("done_at_loss", 0) else job.progress.get("losses", 0) + 1
+    job.progress = {**job.progress, "losses": losses, "done_at_loss": done}
+    job.state, job.heartbeat_at = JobState.QUEUED, None
+    if losses >= settings.JOB_ATTEMPTS:
+        job.state, job.finished_at = JobState.FAILED, timezone.now()
+        job.failure = (
+            f"Its worker fell silent {losses} times without getting any further (killed, out of memory or cut off). Look at "
+            "the worker's log and memory, then start it again."
+        )
+    job.save(update_fields=["state", "heartbeat_at", "finished_at", "failure", "progress"])
 
 
 def _rows(job_class: type[Job]) -> Any:

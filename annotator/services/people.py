@@ -25,7 +25,9 @@ def random_password() -> str:
 def create_user(*, username: str, role: str, by: User | None, password: str | None = None) -> tuple[User, str]:
     """Make a person with a role; returns their password too, random unless given, stored only as a hash."""
     if not NAME.fullmatch(username):
-        raise InvalidInput(f"User name {username!r}: 1 to 150 letters, digits and . @ + - _ are allowed, a letter or digit first.")
+        raise InvalidInput(
+            f"User name {username!r}: 1 to 150 letters, digits and . @ + - _ are allowed, a letter or digit first."
+        )
     _check_role(role)
     if User.objects.filter(username__iexact=username).exists():
         raise WrongState(f"{username} exists already.")

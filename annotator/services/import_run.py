@@ -1,0 +1,255 @@
+"""Running an import: records checked one by one, written in batches, safe to interrupt and to repeat."""
+
+import logging
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from annotator.errors import WrongState
+from annotator.models import Dataset, ImportIssue, ImportRun, Recording, SourceLabel, Waveform
+from annotator.models.jobs import JobState
+from annotator.services import job_state
+from annotator.services.splits import OWN_FOLDS, Splits, hash_patient
+from ecgfm_core import datasets, labels
+from ecgfm_core import waveform as waveforms
+from ecgfm_core.datasets import archive
+from ecgfm_core.errors import EcgfmError
+from ecgfm_core.recording import Recording as Source
+from ecgfm_core.signal import quality
+
+BATCH = 200
+SPLIT_LOCK = 0x5311  # any number; imports decide splits one batch at a time
+
+log = logging.getLogger(__name__)
+OnProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A record that was read, checked and whose waveform is stored."""
+
+    source: Source
+    packed: waveforms.PackedWaveform
+    quality: dict[str, Any]
+
+
+def run_import(*, run: ImportRun, attempt: int, on_progress: OnProgress | None = None) -> None:
+    """Import everything under the run's path; refuses bad records one by one, fails only if nothing can be read."""
+    try:
+        _Import(run, attempt, on_progress).go()
+    except EcgfmError as error:
+        job_state.fail(run, attempt, str(error))
+    except OSError as error:
+        job_state.fail(run, attempt, f"{run.source_path}: {error.strerror or error}. Put it right and import it again.")
+
+
+class _Import:
+    """One attempt at one import run."""
+
+    def __init__(self, run: ImportRun, attempt: int, on_progress: OnProgress | None) -> None:
+        self.run, self.attempt, self.on_progress = run, attempt, on_progress
+        self.counts: Counter[str] = Counter()
+        self.total, self.beat_at = 0, 0.0
+
+    def go(self) -> None:
+        folder = self._folder()
+        layout = datasets.recognise(folder)
+        self.layout = layout.key if layout else ""
+        Dataset.objects.filter(pk=self.run.dataset_id, layout="").update(layout=self.layout)
+        entries = list(datasets.iterate(folder))
+        self.own_folds = {entry.fold for entry in entries} >= OWN_FOLDS
+        self.total = len(entries)
+        todo = self._leave_out_done(entries)
+        for batch in _batched(self._prepare(todo), BATCH):
+            self._write(batch)
+        shutil.rmtree(self._unpacked(), ignore_errors=True)
+        job_state.finish(self.run, self.attempt, progress=self._progress(), **self._count_fields())
+
+    def _unpacked(self) -> Path:
+        return settings.IMPORT_DIR / "unpacked" / str(self.run.pk)
+
+    def _folder(self) -> Path:
+        """Return the path to read from: the folder or record itself, or what was in the zip."""
+        path = Path(self.run.source_path)
+        if not path.is_file() or path.suffix.lower() != ".zip":
+            return path
+        self._beat("Unpacking the zip file")
+        shutil.rmtree(self._unpacked(), ignore_errors=True)
+        self._unpacked().mkdir(parents=True)
+        archive.extract(path, self._unpacked())
+        return self._unpacked()
+
+    def _leave_out_done(self, entries: list[Any]) -> list[Any]:
+        """Go on after an interruption: what this run has already added or refused is not read again."""
+        if self.attempt == 1:
+            return entries
+        added = Recording.objects.filter(dataset=self.run.dataset, imported_at__gte=self.run.started_at)
+        done = set(added.values_list("name", flat=True))
+        refused = set(self.run.issues.filter(refused=True).values_list("record_name", flat=True))
+        self.counts.update(added=len(done), refused=len(refused))
+        return [entry for entry in entries if entry.name not in done and entry.name not in refused]
+
+    def _prepare(self, entries: list[Any]) -> Iterator[Prepared | ImportIssue]:
+        for entry in entries:
+            self._beat("Reading and checking recordings")
+            try:
+                yield _prepare(entry)
+            except EcgfmError as error:
+                yield self._issue(entry.name, str(error), refused=True)
+            except Exception as error:  # one broken file must stop nothing, whatever a parser makes of it
+                log.exception("Import %s: %s", self.run.pk, entry.name)
+                reason = (
+                    f"{entry.name}: the reader stumbled ({type(error).__name__}: {error}). Report it with the file."
+                )
+                yield self._issue(entry.name, reason, refused=True)
+
+    def _issue(self, name: str, reason: str, *, refused: bool) -> ImportIssue:
+        return ImportIssue(run=self.run, record_name=name[:500], reason=reason, refused=refused)
+
+    @transaction.atomic
+    def _write(self, batch: list[Prepared | ImportIssue]) -> None:
+        """Write one batch with its counts, or nothing of it; refuses when another worker has the run."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SPLIT_LOCK])
+        issues = [entry for entry in batch if isinstance(entry, ImportIssue)]
+        fresh = self._fresh([entry for entry in batch if isinstance(entry, Prepared)], issues)
+        issues += self._write_recordings(fresh)
+        ImportIssue.objects.bulk_create(issues, ignore_conflicts=True)
+        self.counts.update(added=len(fresh), refused=sum(issue.refused for issue in issues))
+        job_state.beat(self.run, self.attempt, self._progress())
+        ImportRun.objects.filter(pk=self.run.pk).update(**self._count_fields())
+        if self.on_progress:
+            self.on_progress(self.counts.total(), self.total)
+
+    def _fresh(self, prepared: list[Prepared], issues: list[ImportIssue]) -> list[Prepared]:
+        """Return the records whose names are new; the same record again is unchanged, another one is refused."""
+        names = [entry.source.name for entry in prepared]
+        held = Recording.objects.filter(dataset=self.run.dataset, name__in=names)
+        known = dict(held.values_list("name", "waveform_id"))
+        fresh = []
+        for entry in prepared:
+            before = known.get(entry.source.name)
+            if before is None:
+                known[entry.source.name] = entry.packed.sha256
+                fresh.append(entry)
+            elif before == entry.packed.sha256:
+                self.counts["unchanged"] += 1
+            else:
+                reason = (
+                    f"{entry.source.name}: the dataset {self.run.dataset.name} holds this name with other samples, and a "
+                    "recording never changes after its import. Import it under another name or into another dataset."
+                )
+                issues.append(self._issue(entry.source.name, reason, refused=True))
+        return fresh
+
+    def _write_recordings(self, fresh: list[Prepared]) -> list[ImportIssue]:
+        Waveform.objects.bulk_create([_waveform_row(entry.packed) for entry in fresh], ignore_conflicts=True)
+        splits = Splits(own_folds=self.own_folds)
+        splits.load([self._patient(entry.source) for entry in fresh], [entry.packed.sha256 for entry in fresh])
+        rows = [self._recording_row(entry, splits) for entry in fresh]
+        Recording.objects.bulk_create(rows)
+        pairs = list(zip(rows, fresh, strict=True))
+        SourceLabel.objects.bulk_create(
+            [label for row, entry in pairs for label in _label_rows(row, entry.source)], ignore_conflicts=True
+        )
+        return [
+            self._issue(row.name, remark, refused=False)
+            for row, entry in pairs
+            for remark in _remarks(row, entry, splits)
+        ]
+
+    def _patient(self, source: Source) -> str:
+        """Return the patient's hash; a key such as 1 means another person in another set or centre."""
+        return hash_patient(f"{self.layout}/{source.centre}/{source.patient_key}" if source.patient_key else "")
+
+    def _recording_row(self, entry: Prepared, splits: Splits) -> Recording:
+        source, patient_hash = entry.source, self._patient(entry.source)
+        return Recording(
+            dataset=self.run.dataset,
+            name=source.name,
+            waveform_id=entry.packed.sha256,
+            patient_hash=patient_hash,
+            split=splits.decide(patient_hash=patient_hash, waveform=entry.packed.sha256, fold=source.fold),
+            age_years=source.age_years,
+            sex=source.sex,
+            acquired_at=source.acquired_at,
+            centre=source.centre[:60],
+            report_text=source.report_text.replace("\0", ""),
+            quality=entry.quality,
+            source_abnormal=labels.abnormal_source(source.source_codes),
+        )
+
+    def _beat(self, message: str) -> None:
+        now = time.monotonic()
+        if now - self.beat_at < settings.JOB_HEARTBEAT_S:
+            return
+        self.beat_at = now
+        if job_state.beat(self.run, self.attempt, {**self._progress(), "message": message}) == JobState.CANCELLING:
+            job_state.cancelled(self.run, self.attempt)
+            raise WrongState("The import was cancelled.")
+
+    def _progress(self) -> dict[str, Any]:
+        return {"done": self.counts.total(), "total": self.total, "unit": "recordings", "message": "Importing"}
+
+    def _count_fields(self) -> dict[str, int]:
+        return {f"{name}_count": self.counts[name] for name in ("added", "unchanged", "refused")}
+
+
+def _prepare(entry: Any) -> Prepared:
+    source = entry.load()
+    packed = waveforms.pack(source)
+    waveforms.store(packed, settings.WAVEFORM_DIR)
+    findings = quality.assess(source.waveform_mv, source.sampling_rate_hz, source.lead_names, source.calibrated)
+    return Prepared(source, packed, findings)
+
+
+def _waveform_row(packed: waveforms.PackedWaveform) -> Waveform:
+    return Waveform(
+        sha256=packed.sha256,
+        lead_names=list(packed.lead_names),
+        sampling_rate_hz=packed.sampling_rate_hz,
+        sample_count=packed.samples.shape[1],
+        scale_mv=packed.scale_mv,
+        calibrated=packed.calibrated,
+        scale_note=packed.note[:300],
+    )
+
+
+def _label_rows(row: Recording, source: Source) -> Iterator[SourceLabel]:
+    """Yield a row a statement; one that maps to several codes keeps the first, one without a code stays as it came."""
+    for code in source.source_codes:
+        mapped = labels.map_code(code.system, code.code)
+        yield SourceLabel(
+            recording=row,
+            system=code.system,
+            source_code=code.code[:60],
+            code=mapped[0] if mapped else "",
+            likelihood=code.likelihood,
+        )
+
+
+def _remarks(row: Recording, entry: Prepared, splits: Splits) -> Iterator[str]:
+    yield from entry.source.remarks
+    if splits.clash(waveform=entry.packed.sha256, split=row.split):
+        yield (
+            f"{row.name}: the same samples lie in another split under another patient; the patient stays where they are. "
+            "Check whether both are one person."
+        )
+
+
+def _batched(entries: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    batch: list[Any] = []
+    for entry in entries:
+        batch.append(entry)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,43 @@
+"""Tasks that need no model: imports, releases and what is done at intervals."""
+
+from celery import shared_task
+
+from annotator.models import CuratedRelease, ImportRun
+from annotator.services import checkpoints, ingest, job_state, queue, releases
+from workers import recovery
+
+
+@shared_task(name="import_recordings")
+def import_recordings(row_id: int) -> None:
+    """Run an import."""
+    if attempt := job_state.take(ImportRun, row_id):
+        run = ImportRun.objects.get(pk=row_id)
+        with recovery.words_of_failure(run, attempt):
+            ingest.run_import(run=run, attempt=attempt)
+
+
+@shared_task(name="build_release")
+def build_release(row_id: int) -> None:
+    """Build a curated release."""
+    if attempt := job_state.take(CuratedRelease, row_id):
+        release = CuratedRelease.objects.get(pk=row_id)
+        with recovery.words_of_failure(release, attempt):
+            releases.build(release=release, attempt=attempt)
+
+
+@shared_task(name="release_leases")
+def release_leases() -> None:
+    """Put items whose lease ran out back into the queue."""
+    queue.release_expired()
+
+
+@shared_task(name="recover_jobs")
+def recover_jobs() -> None:
+    """Give jobs of dead workers to others."""
+    recovery.recover()
+
+
+@shared_task(name="retrain_when_due")
+def retrain_when_due() -> None:
+    """Start a training run when enough corrections have come in."""
+    checkpoints.retrain_when_due()
