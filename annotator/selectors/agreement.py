@@ -128,7 +128,9 @@ def _reader(answer: Answered) -> int:
 def anchoring(round: Round, finals: Iterable[Annotation]) -> dict[str, Any]:
     """Return how often the final read differs from the blind first one of the same reader."""
     first = Annotation.objects.filter(item__round=round, stage=Annotation.Stage.FIRST)
-    firsts = {(read.item_id, read.reader_id): read for read in first.only("item_id", "reader_id", "overall", "statements")}
+    firsts = {
+        (read.item_id, read.reader_id): read for read in first.only("item_id", "reader_id", "overall", "statements")
+    }
     both = [(firsts[key], read) for read in finals if (key := (read.item_id, read.reader_id)) in firsts]
     return {
         "overall_changed": share(sum(a.overall != b.overall for a, b in both), len(both)),

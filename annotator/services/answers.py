@@ -70,7 +70,7 @@ class Answer:
 
 
 def check(answer: Answer, scheme: LabelScheme, recording: Recording) -> Answer:
-    """Return the answer with `overall` filled in and blanks stripped; refuses what can't be a reading of this recording."""
+    """Return the answer with `overall` filled in, stripped of blanks; refuses what can't be a reading of the recording."""
     answer = replace(
         answer,
         text=answer.text.strip(),
@@ -79,7 +79,7 @@ def check(answer: Answer, scheme: LabelScheme, recording: Recording) -> Answer:
     )
     _check_limits(answer)
     _check_statements(answer, scheme)
-    answer = replace(answer, overall=_overall(answer, scheme))
+    answer = replace(answer, overall=_overall(answer))
     _check_marks(answer, scheme, recording)
     return answer
 
@@ -110,7 +110,7 @@ def _check_statements(answer: Answer, scheme: LabelScheme) -> None:
     for statement in answer.statements:
         if statement.code not in known:
             raise InvalidInput(
-                f"{statement.code!r} is no statement of scheme {scheme.version}. Choose one of its {len(known)} statements."
+                f"{statement.code!r} is no statement of scheme {scheme.version}. Choose one of its {len(known)}."
             )
         if statement.qualifier not in QUALIFIERS:
             raise InvalidInput(
@@ -124,7 +124,7 @@ def _check_statements(answer: Answer, scheme: LabelScheme) -> None:
         raise InvalidInput(f"A normal ECG and {known[min(abnormal)].name} can't both hold. Remove one of the two.")
 
 
-def _overall(answer: Answer, scheme: LabelScheme) -> str:
+def _overall(answer: Answer) -> str:
     follows = OVERALL[labels.abnormal(answer.codes)]
     overall = answer.overall or follows
     if not overall:
@@ -133,14 +133,18 @@ def _overall(answer: Answer, scheme: LabelScheme) -> str:
         raise InvalidInput(f"Overall is {overall!r}; it is one of {', '.join(Overall.values)}.")
     if overall == Overall.UNREADABLE:
         if answer.statements or answer.marks:
-            raise InvalidInput("An unreadable recording has no statements and no marks. Remove them, or don't call it so.")
+            raise InvalidInput(
+                "An unreadable recording has no statements and no marks. Remove them, or don't call it so."
+            )
         if not answer.unreadable_reason:
             raise InvalidInput("Why is it unreadable? Give a reason (noise, loose leads, flat, too short).")
         return overall
     if answer.unreadable_reason:
         raise InvalidInput(f"There is a reason why it is unreadable, yet overall is {overall}. Remove one of the two.")
     if follows and overall != follows and not answer.override_reason:
-        raise InvalidInput(f"The statements make it {follows}, you say {overall}. Give a reason for that, or change one.")
+        raise InvalidInput(
+            f"The statements make it {follows}, you say {overall}. Give a reason for that, or change one."
+        )
     return overall
 
 
@@ -163,7 +167,9 @@ def _check_mark(name: str, mark: MarkAnswer, leads: set[str], duration_s: float)
     if not mark.lead_names or len(set(mark.lead_names)) != len(mark.lead_names):
         raise InvalidInput(f"{name} is on leads {list(mark.lead_names)}; name at least one lead, each once.")
     if unknown := set(mark.lead_names) - leads:
-        raise InvalidInput(f"{name}: lead {', '.join(sorted(unknown))} is not in this recording ({', '.join(sorted(leads))}).")
+        raise InvalidInput(
+            f"{name}: lead {', '.join(sorted(unknown))} is not in this recording ({', '.join(sorted(leads))})."
+        )
     # Written so that a NaN fails too.
     if not 0 <= mark.start_s <= duration_s:
         raise InvalidInput(f"{name} starts at {mark.start_s:g} s; the recording runs from 0 to {duration_s:g} s.")

@@ -58,7 +58,7 @@ def final_reads(round: Round, recording: Recording) -> list[Annotation]:
 
 
 def conclude(round: Round, recording: Recording) -> Consensus | Adjudication | None:
-    """Write the consensus, or the adjudication, of a recording whose copies are all answered; None while some are not."""
+    """Write the consensus or the adjudication of a recording whose copies are all answered; None while some wait."""
     copies = QueueItem.objects.filter(round=round, recording=recording, state__in=OPEN)
     if round.readers_per_item > 1 and copies.exists():
         return None
@@ -119,7 +119,7 @@ def differs(scheme_id: int, before: Held, now: Held) -> bool:
 
 
 def merged(reads: Sequence[Annotation]) -> Annotation:
-    """Return agreeing reads as one: a qualifier stays where all set it alike, the text is the first that was written."""
+    """Return agreeing reads as one: a qualifier stays where all set it alike, the first text written is taken."""
     first = reads[0]
     shared = set.intersection(*({(s["code"], s["qualifier"]) for s in read.statements} for read in reads))
     return Annotation(

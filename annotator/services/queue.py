@@ -14,7 +14,7 @@ TRIES = 3
 SKIP_REASON_MAX = 300
 READER_LOCK = 7001  # first half of the advisory lock that a reader's own claims queue up on
 
-# The partial index item_waiting gives the order; a locked row is being claimed by someone else, so the next one is taken.
+# The partial index item_waiting gives the order; a locked row is someone else's in a moment, so the next is taken.
 CLAIM = """
 WITH next AS MATERIALIZED (
     SELECT item.id FROM annotator_queueitem item
@@ -24,7 +24,8 @@ WITH next AS MATERIALIZED (
           WHERE other.round_id = item.round_id AND other.recording_id = item.recording_id
             AND other.claimed_by_id = %(reader)s)
       AND item.recording_id <> ALL (ARRAY(
-          SELECT passed.recording_id FROM annotator_skip skip JOIN annotator_queueitem passed ON passed.id = skip.item_id
+          SELECT passed.recording_id
+          FROM annotator_skip skip JOIN annotator_queueitem passed ON passed.id = skip.item_id
           WHERE skip.reader_id = %(reader)s AND passed.round_id = %(round)s))
     ORDER BY item.rank, item.copy LIMIT 1
     FOR UPDATE OF item SKIP LOCKED)

@@ -1,6 +1,6 @@
 """Settling disagreements: an adjudicator who read none of the copies decides, with a reason."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
@@ -19,15 +19,13 @@ REASON_MAX = 2_000
 
 def open_to(adjudicator: User) -> QuerySet[Adjudication]:
     """Return the adjudications of recordings that this person did not read in the same round."""
-    own = Annotation.objects.filter(
-        reader=adjudicator, recording=OuterRef("recording"), item__round=OuterRef("round")
-    )
+    own = Annotation.objects.filter(reader=adjudicator, recording=OuterRef("recording"), item__round=OuterRef("round"))
     return Adjudication.objects.filter(~Exists(own))
 
 
 @transaction.atomic
 def claim_adjudication(*, adjudicator: User) -> Adjudication | None:
-    """Return the adjudication a person holds, else claim the oldest waiting one they did not read; None if none is left."""
+    """Return the adjudication a person holds, else claim the oldest that they did not read; None if none is left."""
     if adjudicator.role != Role.ADJUDICATOR:
         raise NotAllowed(f"{adjudicator} is {adjudicator.role}; only adjudicators settle disagreements.")
     User.objects.select_for_update(no_key=True).get(pk=adjudicator.pk)  # two tabs of one person stand in line
@@ -47,16 +45,18 @@ def give_back(*, adjudication: Adjudication, adjudicator: User) -> None:
         raise _lost(adjudication)
 
 
-def heartbeat(*, adjudication: Adjudication, adjudicator: User) -> None:
+def heartbeat(*, adjudication: Adjudication, adjudicator: User) -> datetime:
     """Extend the lease of an adjudication; refuses one that the person does not hold."""
-    if not _mine(adjudication, adjudicator).update(lease_until=_lease()):
+    until = _lease()
+    if not _mine(adjudication, adjudicator).update(lease_until=until):
         raise _lost(adjudication)
+    return until
 
 
 def settle(
     *, adjudication: Adjudication, adjudicator: User, answer: Answer, reason: str, idempotency_key: UUID
 ) -> Consensus:
-    """Write the adjudicator's decision as consensus; refuses a reader of the recording, a blank reason, a second one."""
+    """Write the decision as consensus; refuses a reader of the recording, a blank reason, a second decision."""
     reason = reason.strip()
     if not reason or len(reason) > REASON_MAX:
         raise InvalidInput(f"Say why it is settled so, in 1 to {REASON_MAX:,} characters; there are {len(reason)}.")
@@ -120,8 +120,10 @@ def _lost(adjudication: Adjudication) -> WrongState:
         State.WAITING: "you do not hold it, it waits; claim it first",
         State.CLAIMED: "another adjudicator has it, for your claim ran out or was never there",
     }.get(State(state) if state else State.WAITING, "")
-    return WrongState(f"{adjudication.recording} in {adjudication.round}: {why or 'it is gone: the readers agree by now'}.")
+    return WrongState(
+        f"{adjudication.recording} in {adjudication.round}: {why or 'it is gone: the readers agree by now'}."
+    )
 
 
-def _lease() -> object:
+def _lease() -> datetime:
     return timezone.now() + timedelta(seconds=settings.LEASE_S)
