@@ -11,7 +11,7 @@ from ecgfm_core.training.run_folder import EXIT_FAILED, EXIT_STOPPED, Stopped
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns 0 done, 1 failed with a reason, 2 a wrong command line, 3 stopped, to be gone on with."""
+    """Run one command; returns 0 done, 1 failed, 2 a wrong command line, 3 stopped, to be gone on with."""
     parsed = _parser().parse_args(arguments)
     try:
         return parsed.run(parsed)
@@ -43,9 +43,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of this run")
     parser.add_argument("--threads", type=int, help="CPU threads; the same number is needed for bitwise equal weights")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
-    parser.add_argument(
-        "--parent", type=int, help="process whose end stops this one (default: the one that started it)"
-    )
+    parser.add_argument("--parent", type=int, help="process whose end stops this one (default: its starter)")
 
 
 def _add_pretrain(parser: argparse.ArgumentParser) -> None:
@@ -90,8 +88,8 @@ def _pretrain(parsed: argparse.Namespace) -> int:
 
     options = TrainingOptions(parsed.threads, parsed.device, parsed.cache, parsed.parent)
     folder = pretrain(
-        manifest_path=parsed.manifest, waveform_folder=parsed.waveforms, config=config, seed=parsed.seed, out=parsed.out,
-        options=options,
+        manifest_path=parsed.manifest, waveform_folder=parsed.waveforms, config=config, seed=parsed.seed,
+        out=parsed.out, options=options,
     )  # fmt: skip
     print(f"checkpoint: {folder}")
     return 0

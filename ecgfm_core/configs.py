@@ -264,7 +264,8 @@ def from_dict(values: Mapping[str, Any]) -> Config:
     known = {field.name for field in fields(Config)}
     if unknown := sorted(set(values) - known):
         raise ConfigError(f"Config field {', '.join(unknown)} is unknown; {', '.join(sorted(known))} are known")
-    return Config(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    plain: dict[str, Any] = {key: tuple(one) if isinstance(one, list) else one for key, one in values.items()}
+    return Config(**plain)
 
 
 def _parse(config: Config, field: str, value: Any) -> Any:

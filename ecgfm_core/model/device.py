@@ -11,7 +11,7 @@ _MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", 
 
 
 def choose_device(name: str, threads: int | None) -> torch.device:
-    """Give the device `auto`, `cpu` or `cuda[:n]`, with CPU arithmetic made repeatable; refuses one that isn't there."""
+    """Give the device `auto`, `cpu` or `cuda[:n]`, CPU arithmetic made repeatable; refuses one that isn't there."""
     if threads is not None:
         if threads < 1:
             raise TrainingError(f"{threads} threads; 1 or more are allowed")

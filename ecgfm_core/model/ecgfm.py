@@ -47,9 +47,9 @@ class Ecgfm(nn.Module):
         self.text_embedding = nn.Embedding(vocabulary_count, config.width)
         self.apply(_initialise)
         residual_std = 0.02 / (2 * config.layers) ** 0.5
-        for block in self.decoder.blocks:
-            nn.init.normal_(block.attention_out.weight, std=residual_std)
-            nn.init.normal_(block.down.weight, std=residual_std)
+        for name, weight in self.decoder.named_parameters():
+            if name.endswith(("attention_out.weight", "down.weight")):
+                nn.init.normal_(weight, std=residual_std)
 
     def valid_tokens(self, sample_count_B: Tensor, token_count: int) -> Tensor | None:
         """Say which signal tokens hold samples `[B, N]`; None where all do."""

@@ -56,8 +56,8 @@ def score(model: Ecgfm, waveforms: Sequence[np.ndarray], tokenizer: TextTokenize
     for first in range(0, len(windows), WINDOWS_A_PASS):
         part = windows[first : first + WINDOWS_A_PASS]
         output = _forward(model, waveforms, part, device)
-        joined = torch.cat((output.abnormal_logit_B[:, None].sigmoid(), output.label_logits_BC.sigmoid()), dim=1)
-        joined = torch.cat((joined.float(), model.embed(output)), dim=1).cpu().numpy()
+        logits = torch.cat((output.abnormal_logit_B[:, None], output.label_logits_BC), dim=1).float()
+        joined = torch.cat((logits.sigmoid(), model.embed(output)), dim=1).cpu().numpy()
         sums = np.zeros((len(waveforms), joined.shape[1])) if sums is None else sums
         np.add.at(sums, [one.row for one in part], joined)
         if tokenizer is not None:

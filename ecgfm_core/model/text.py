@@ -1,4 +1,4 @@
-"""The text tokenizer: Hugging Face `tokenizers`, unigram with byte fallback, NFKC, learned from the training split only."""
+"""The text tokenizer: Hugging Face `tokenizers`, unigram with byte fallback and NFKC, of the training split only."""
 
 import json
 import os
@@ -38,7 +38,10 @@ class TextTokenizer:
         learner.normalizer = normalizers.NFKC()
         learner.pre_tokenizer = pre_tokenizers.Metaspace()
         trainer = trainers.UnigramTrainer(
-            vocab_size=piece_count, show_progress=False, special_tokens=["<unknown>"], unk_token="<unknown>"
+            vocab_size=piece_count,
+            show_progress=False,
+            special_tokens=["<unknown>"],
+            unk_token="<unknown>",  # noqa: S106
         )
         learner.train_from_iterator(known, trainer)
         learned = json.loads(learner.to_str())["model"]["vocab"]

@@ -1,4 +1,4 @@
-"""Recordings as the model takes them: 12 standard leads at one rate in a packed int16 cache, and batches of crops. No torch.
+"""Recordings as the model takes them, 12 standard leads at one rate in a packed cache, and batches of crops. No torch.
 
 B batch, L lead, T time sample, N recording, C label, S text token.
 """

@@ -1,6 +1,6 @@
 """The three losses of one forward pass, each divided by its chance level, so that 1.0 is guessing.
 
-B batch, N signal token, P token of the pool of negatives, J negatives of one kind, K horizon, D width, C label, S text token.
+B batch, N signal token, P token to pick from, J negative, D width, C label, S text token, V vocabulary.
 """
 
 import math
@@ -120,7 +120,7 @@ def _pick(allowed_BP: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 def _others(z_BND: Tensor, valid_BN: Tensor, group_B: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Pick tokens of other patients for each recording `[B, J, D]` out of a random pool of the batch."""
-    batch, tokens, width = z_BND.shape
+    _, tokens, width = z_BND.shape
     pool_1P, pool_ok_1P = _pick(valid_BN.reshape(1, -1), count * _POOL_FACTOR)
     flat_P = pool_1P[0]
     allowed_BP = (group_B[flat_P // tokens] != group_B[:, None]) & pool_ok_1P
@@ -129,7 +129,7 @@ def _others(z_BND: Tensor, valid_BN: Tensor, group_B: Tensor, count: int) -> tup
 
 
 def classification(output: Output, batch: TensorBatch, config: Config) -> dict[str, Tensor]:
-    """Binary cross-entropy of normal/abnormal and of the labels, in units of ln 2; what is unknown counts for nothing."""
+    """Binary cross-entropy of normal/abnormal and of the labels, in units of ln 2; the unknown counts for nothing."""
     parts = {}
     tasks = {
         "abnormal": (output.abnormal_logit_B[:, None], batch.abnormal_B[:, None]),

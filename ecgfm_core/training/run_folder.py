@@ -1,7 +1,7 @@
 """A run's folder: one process at a time, progress and metrics for others to read, and clean ends. No torch.
 
-A process ends in one of four ways: 0 done; 1 failed, with the reason in ``failure.txt``; 2 a wrong command; 3 stopped by
-a signal, to be gone on with by the same command.
+A process ends in one of four ways: 0 done; 1 failed, with the reason in ``failure.txt``; 2 a wrong command; 3 stopped
+by a signal, to be gone on with by the same command.
 """
 
 import fcntl
@@ -110,8 +110,8 @@ class RunFolder:
             asked = json.loads(json.dumps(identity))
             if different := sorted(key for key in {*known, *asked} if known.get(key) != asked.get(key)):
                 raise TrainingError(
-                    f"{self.path} belongs to a run with another {', '.join(different)}; go on with the same command, or "
-                    "name a new folder"
+                    f"{self.path} belongs to a run with another {', '.join(different)}; go on with the same "
+                    "command, or name a new folder"
                 )
         else:
             write_json(path, identity)

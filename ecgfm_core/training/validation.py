@@ -17,7 +17,7 @@ _SCORED_AT_ONCE = 64
 
 @torch.inference_mode()
 def validate(model: Ecgfm, cache: Cache, targets: Targets, rows: np.ndarray) -> dict[str, float | None]:
-    """Losses in units of chance, retrieval accuracy, and AUROC of abnormal and of the labels; empty without recordings."""
+    """Losses in units of chance, retrieval accuracy, AUROC of abnormal and of the labels; empty without recordings."""
     if not len(rows):
         return {}
     sums: dict[str, float] = {}
