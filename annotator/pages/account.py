@@ -4,7 +4,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.csrf import ensure_csrf_cookie
 
-from annotator.models import Role
+from annotator.models import CuratedRelease, Role
+from annotator.models.jobs import JobState
 from annotator.permissions import page_roles
 
 
@@ -18,4 +19,5 @@ def tokens(request: HttpRequest) -> HttpResponse:
 @page_roles(Role.RESEARCHER, Role.ADMIN)
 def releases(request: HttpRequest) -> HttpResponse:
     """Curated releases to download."""
-    return render(request, "releases.html")
+    finished = CuratedRelease.objects.filter(state=JobState.FINISHED).prefetch_related("datasets").order_by("-number")
+    return render(request, "releases.html", {"releases": finished})
