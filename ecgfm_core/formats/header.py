@@ -87,9 +87,7 @@ def parse_header(text: str) -> Header:
         raise FormatError("header: only comments; a record line is needed")
     match = _RECORD.fullmatch(body[0])
     if not match:
-        raise FormatError(
-            f"header: record line {_quote(body[0])} doesn't parse; `name signals rate samples` in plain numbers is needed"
-        )
+        raise FormatError(f"header: record line {_quote(body[0])} doesn't parse; `name signals rate samples` is needed")
     if not _NAME.fullmatch(match["name"]):
         raise FormatError(
             f"header: record name {_quote(match['name'])} in the record line; only letters, digits, _ and - are allowed"

@@ -4,6 +4,7 @@ Signals that are no ECG (pressures, pleth, respiration) are left out with a rema
 a unit that is no voltage, the recording is not calibrated.
 """
 
+import re
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -32,8 +33,7 @@ _MV_PER_UNIT = {
 }
 _NO_ECG = {"abp", "art", "bp", "co2", "cvp", "eeg", "emg", "eog", "gsr", "icg", "icp", "lap", "marker", "nbp", "pap"}
 _NO_ECG |= {"pleth", "ppg", "rap", "resp", "respiration", "scg", "spo2", "st", "temp"}
-# The first release of the Georgia set gave this gain for samples that are microvolts.
-_WRONG_GEORGIA_GAIN = 4880.0
+_GEORGIA_FILE = re.compile(r"E\d{5}\.mat")
 # Below this range in every lead there is no ECG but a wrong gain; lines that are wholly flat are another matter.
 _RANGE_MV_MIN = 0.005
 
@@ -52,12 +52,17 @@ def read(path: Path, name: str) -> Recording:
     """Read the record whose header lies at `path`; raises FormatError or RecordingError with the true reason."""
     try:
         header = read_header(path)
-        if header.signals and all(line.gain == _WRONG_GEORGIA_GAIN for line in header.signals):
+        if header.signals and all(_is_first_georgia(line) for line in header.signals):
             raise FormatError("gain 4880/mV of the first Georgia release, 4.88 times too high; fetch the corrected one")
         signals = _plain(header, path.parent) if plain.can_read(header) else _by_wfdb(header, path)
         return _recording(header, signals, name)
     except FormatError as error:
         raise FormatError(f"{name}: {error}") from error
+
+
+def _is_first_georgia(line: SignalLine) -> bool:
+    """Tell the first release of the Georgia set, whose samples are microvolts under a gain of 4880/mV."""
+    return line.gain == 4880 and _GEORGIA_FILE.fullmatch(line.file) is not None
 
 
 def _plain(header: Header, folder: Path) -> _Signals:

@@ -1,0 +1,70 @@
+"""MIT-BIH Arrhythmia and sets of its form: ``.atr`` beside the header; beats and rhythms become source codes."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from ecgfm_core.datasets import wfdb_folder
+from ecgfm_core.datasets.layout import Entry, Files, Layout
+from ecgfm_core.errors import FormatError
+from ecgfm_core.formats.header import read_header
+from ecgfm_core.recording import Recording, SourceCode
+
+# Beat symbols of the PhysioBank annotation codes; others (noise, comments, waves) say nothing of the diagnosis.
+BEATS = frozenset("NLRBAaJSVrFejnE/fQx!")
+_SAME_PATIENT = {"202": "201"}  # both are of one person
+
+
+def read_beats(path: Path) -> tuple[SourceCode, ...]:
+    """Give the beat symbols and rhythms that an annotation file holds, each once, in the order of their first time.
+
+    Raises
+    ------
+    FormatError
+        If the file can't be read as WFDB annotations.
+    """
+    import wfdb  # loads slowly
+
+    try:
+        annotation = wfdb.rdann(str(path.with_suffix("")), path.suffix[1:])
+    except Exception as error:  # whatever the package trips over is a fault of the file
+        raise FormatError(f"annotations {path.name} can't be read: {type(error).__name__}: {error}") from error
+    codes: dict[str, None] = {}
+    for symbol, note in zip(annotation.symbol, annotation.aux_note, strict=True):
+        rhythm = note.strip("\0 ")
+        if symbol in BEATS:
+            codes[symbol] = None
+        elif symbol == "+" and rhythm.startswith("("):
+            codes[rhythm[:60]] = None
+    return tuple(SourceCode("aami", code) for code in codes)
+
+
+def _entries(files: Files) -> Iterator[Entry]:
+    is_mitdb = "100.atr" in {path.rsplit("/", 1)[-1] for path in files.with_suffix(".atr")}
+
+    def amend(recording: Recording, path: str) -> Recording:
+        annotations = f"{path[: -len('.hea')]}.atr"
+        codes = read_beats(files.root / annotations) if annotations in files.known else ()
+        stem = Path(path).stem
+        return replace(
+            recording,
+            source_codes=(*recording.source_codes, *codes),
+            centre="MIT-BIH" if is_mitdb else "",
+            patient_key=_SAME_PATIENT.get(stem, stem) if is_mitdb else "",
+            report_text=_report(files.root / path) if is_mitdb else recording.report_text,
+        )
+
+    yield from wfdb_folder.records(files, amend)
+
+
+def _report(header: Path) -> str:
+    """Give the annotators' remarks: what follows the lines of patient and medication."""
+    return " ".join(read_header(header).comments[2:])
+
+
+LAYOUT = Layout(
+    "mitdb",
+    "MIT-BIH Arrhythmia",
+    lambda files: any(f"{path[: -len('.atr')]}.hea" in files.known for path in files.with_suffix(".atr")),
+    _entries,
+)

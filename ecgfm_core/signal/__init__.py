@@ -1,0 +1,1 @@
+"""Signal processing on waveforms ``[lead, sample]``, without torch."""
