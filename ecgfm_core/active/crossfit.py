@@ -90,7 +90,7 @@ def standardise(embeddings_ND: np.ndarray) -> np.ndarray:
 
 
 def deal_folds(labels_N: np.ndarray, groups_N: np.ndarray, fold_count: int, seed: int) -> np.ndarray:
-    """Fold of each recording ``[N]``: whole patients, shuffled; those with a positive, with none, unlabelled dealt apart."""
+    """Fold of each recording ``[N]``: whole patients, shuffled; positives, others and unlabelled dealt apart."""
     patients, patient_N = np.unique(groups_N, return_inverse=True)
     kind = np.full(patients.size, UNKNOWN)
     np.maximum.at(kind, patient_N, labels_N)

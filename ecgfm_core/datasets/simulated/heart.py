@@ -108,7 +108,7 @@ def rotation(x_deg: float, y_deg: float, z_deg: float) -> np.ndarray:
 def draw_patient(rng: np.random.Generator, key: str = "") -> Patient:
     """Draw a person: habitus, axis, voltages, intervals and heart-rate habits within the ranges of adults."""
     age, sex = int(np.clip(rng.normal(58, 17), 18, 95)), str(rng.choice(["F", "M"]))
-    turn = np.clip(rng.normal(0, (6, 9, 11), 3), (-12, -18, -24), (12, 18, 22)) - (0, 0, 0.15 * (age - 58))
+    turn = np.clip(rng.normal(0, (5, 7, 9), 3), (-10, -12, -18), (10, 12, 12)) - (0, 0, 0.15 * (age - 50))
     electrodes = 1 + np.concatenate([rng.normal(0, 0.03, (2, 3)), rng.normal(0, 0.09, (6, 3))])
     chest = np.concatenate([np.ones(2), rng.uniform(0.8, 1.15, 6)])[:, None]
     return Patient(

@@ -243,7 +243,7 @@ def _twelve_leads(leads_8t: np.ndarray) -> np.ndarray:
 def _mean_rate(beats: tuple[Beat, ...], otherwise_bpm: float) -> float:
     if len(beats) < 2:
         return otherwise_bpm
-    return 60.0 * (len(beats) - 1) / (beats[-1].qrs_on_s - beats[0].qrs_on_s)
+    return float(60.0 * (len(beats) - 1) / (beats[-1].qrs_on_s - beats[0].qrs_on_s))
 
 
 def _intervals(beats: tuple[Beat, ...], rate_bpm: float) -> dict[str, int]:
