@@ -1,11 +1,6 @@
 """One login a role for a system on one's own machine; `python -m launcher.people` gives them new passwords."""
 
 import os
-import secrets
-
-ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that looks like something else
-GROUPS, GROUP_LENGTH = 3, 5
-
 
 def ensure_people() -> list[str]:
     """Create the login of each role without a password where it is missing; return those that have none yet."""
@@ -20,18 +15,15 @@ def ensure_people() -> list[str]:
 
 
 def give_passwords(names: list[str]) -> dict[str, str]:
-    """Set a random password for each of these logins and return them; only here are they ever readable."""
+    """Give each of these logins a random password and return them; only here are they ever readable."""
     from axes.utils import reset
 
     from annotator.models import User
+    from annotator.services import people
 
     given = {}
     for user in User.objects.filter(username__in=names).order_by("pk"):
-        given[user.username] = "-".join(
-            "".join(secrets.choice(ALPHABET) for _ in range(GROUP_LENGTH)) for _ in range(GROUPS)
-        )
-        user.set_password(given[user.username])
-        user.save(update_fields=["password"])
+        given[user.username] = people.reset_password(user=user, by=None)
         reset(username=user.username)  # one who has forgotten it may be locked out by now
     return given
 
