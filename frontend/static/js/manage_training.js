@@ -3,11 +3,12 @@ import { drawCurves } from "lib/chart.js";
 import { CHANGED } from "lib/poll.js";
 
 // Which figures stand together, in the order of the page; the first fitting group takes a figure.
+const chance = { value: 1, words: "chance" };
 const GROUPS = [
-  { title: "Losses, in units of chance", fits: /loss/, reference: { value: 1, words: "chance" } },
-  { title: "Retrieval accuracy", fits: /retrieval|top1|contrastive.*accuracy/, range: [0, 1] },
-  { title: "Validation", fits: /auroc|auc|f1|accuracy/, range: [0, 1] },
-  { title: "Others", fits: /(?:)/ },
+  { title: "Training losses, in units of chance", fits: /^train_(contrastive|abnormal|labels|text)$/, reference: chance },
+  { title: "Validation losses, in units of chance", fits: /^validate_(contrastive|abnormal|labels|text)$/, reference: chance },
+  { title: "AUROC on the validation split", fits: /auroc/, range: [0, 1.02], reference: { value: 0.5, words: "chance" } },
+  { title: "Retrieval accuracy", fits: /retrieval_accuracy/, range: [0, 1.02] },
 ];
 
 const box = document.getElementById("curves");
@@ -16,17 +17,18 @@ const charts = new Map();
 function draw() {
   const found = JSON.parse(document.getElementById(box.dataset.source).textContent);
   const names = Object.keys(found).sort();
-  if (!names.length) return;
-  box.querySelector(".empty")?.remove();
-  let left = names;
+  if (names.length) box.querySelector(".empty")?.remove();
   for (const group of GROUPS) {
-    const members = left.filter((name) => group.fits.test(name));
-    left = left.filter((name) => !members.includes(name));
-    if (members.length) drawGroup(group, members.map((name) => ({ name: readable(name), ...found[name] })));
+    const members = names.filter((name) => group.fits.test(name));
+    if (members.length) drawGroup(group, members.map((name) => ({ name: readable(name, members), ...found[name] })));
   }
 }
 
-const readable = (name) => name.replaceAll(/[_/.]+/g, " ");
+// "train_text" is "text" where all are of the training split, and stays whole where both splits stand together.
+function readable(name, members) {
+  const splits = new Set(members.map((member) => member.split("_")[0]));
+  return (splits.size > 1 ? name : name.replace(/^(train|validate)_/, "")).replaceAll("_", " ");
+}
 
 function drawGroup(group, curves) {
   if (!charts.has(group.title)) charts.set(group.title, addFigure(group.title));

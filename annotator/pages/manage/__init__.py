@@ -1,0 +1,1 @@
+"""Admin pages: the loop, datasets, training, checkpoints, rounds, releases, people, audit trail."""

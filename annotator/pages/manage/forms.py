@@ -1,0 +1,151 @@
+"""Forms of the admin pages: what a person types, turned into what the services take."""
+
+import json
+from typing import Any
+
+from django import forms
+
+from annotator.models import Checkpoint, Dataset, Role, Round
+from ecgfm_core import configs
+from ecgfm_core.errors import ConfigError
+
+WHOLE_NUMBER = {"invalid": "Give a whole number."}
+
+
+class DatasetsField(forms.ModelMultipleChoiceField):
+    """One or more datasets, ticked; cleaned to their ids."""
+
+    widget = forms.CheckboxSelectMultiple
+
+    def __init__(self, **options: Any) -> None:
+        wanted = {"required": "Tick at least one dataset; import recordings first if there is none."}
+        super().__init__(Dataset.objects.order_by("name"), error_messages=wanted, **options)
+
+    def clean(self, value: Any) -> Any:
+        """Return the ids."""
+        return [row.pk for row in super().clean(value)]
+
+
+class ImportForm(forms.Form):
+    """An import from the server's import folder."""
+
+    path = forms.CharField(
+        max_length=1000, label="Folder or zip file", error_messages={"required": "Say what to import."}
+    )
+    dataset_name = forms.CharField(
+        max_length=60, label="Into dataset", error_messages={"required": "Name the dataset."}
+    )
+
+
+class UploadForm(forms.Form):
+    """An import of an uploaded zip file."""
+
+    file = forms.FileField(label="Zip file", error_messages={"required": "Choose a zip file to upload."})
+    dataset_name = forms.CharField(
+        max_length=60, label="Into dataset", error_messages={"required": "Name the dataset."}
+    )
+
+    def clean_file(self) -> Any:
+        """Refuse what is not named like a zip file; its content is checked by the import."""
+        file = self.cleaned_data["file"]
+        if not file.name.lower().endswith(".zip"):
+            raise forms.ValidationError(f"{file.name} is not a zip file. Put the recordings into one zip file.")
+        return file
+
+
+class TrainingForm(forms.Form):
+    """A training run: a named config, what differs from it, datasets and a seed."""
+
+    config_name = forms.ChoiceField(label="Config", widget=forms.RadioSelect)
+    dataset_ids = DatasetsField(label="Datasets")
+    seed = forms.IntegerField(min_value=0, max_value=2**32 - 1, initial=0, error_messages=WHOLE_NUMBER)
+    config = forms.CharField(
+        required=False,
+        label="Changes to the config",
+        widget=forms.Textarea(attrs={"rows": 3, "placeholder": "epochs=5", "spellcheck": "false"}),
+        help_text="One field=value a line; none for the config as it is.",
+    )
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["config_name"].choices = [(name, name) for name in configs.names()]  # type: ignore[attr-defined]
+        self.fields["config_name"].initial = configs.names()[0]
+
+    def clean_config(self) -> dict[str, Any]:
+        """Return the changes as a dict; the config itself knows which fields and values it takes."""
+        changes: dict[str, Any] = {}
+        for line in filter(None, map(str.strip, self.cleaned_data["config"].splitlines())):
+            name, equals, value = (part.strip() for part in line.partition("="))
+            if not (equals and name and value):
+                raise forms.ValidationError(f"“{line}” is not of the form field=value, such as epochs=5.")
+            if name in changes:
+                raise forms.ValidationError(f"“{name}” is given twice; keep one line.")
+            changes[name] = _value(value)
+        return changes
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse fields and values that the config does not take."""
+        data = super().clean() or {}
+        if data.get("config") and data.get("config_name"):
+            try:
+                configs.build(data["config_name"], data["config"])
+            except ConfigError as error:
+                self.add_error("config", str(error))
+        return data
+
+
+def _value(text: str) -> Any:
+    """Read a number, true, false, null or a list; anything else is a word."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+class RoundForm(forms.Form):
+    """A round as it is planned."""
+
+    dataset_ids = DatasetsField(label="Datasets")
+    strategy = forms.ChoiceField(choices=Round.Strategy.choices, initial=Round.Strategy.RELABEL)
+    checkpoint = forms.ModelChoiceField(
+        Checkpoint.objects.order_by("-pk"), required=False, empty_label="None (random only)", label="Scores of"
+    )
+    budget = forms.IntegerField(min_value=1, initial=200, label="Recordings to read", error_messages=WHOLE_NUMBER)
+    audit_percent = forms.FloatField(min_value=0, max_value=100, initial=10, label="Audit share, %")
+    readers_per_item = forms.IntegerField(min_value=1, max_value=5, initial=1, label="Readers a recording")
+    reveal = forms.ChoiceField(choices=Round.Reveal.choices, initial=Round.Reveal.AFTER_FIRST_READ)
+    seed = forms.IntegerField(min_value=0, max_value=2**32 - 1, initial=0, error_messages=WHOLE_NUMBER)
+
+    def clean(self) -> dict[str, Any]:
+        """Return what the service takes: the audit share as a part of one."""
+        data = super().clean() or {}
+        data["audit_share"] = (data.pop("audit_percent", None) or 0) / 100
+        if data.get("checkpoint") is None and data.get("strategy") not in (None, Round.Strategy.RANDOM):
+            self.add_error(
+                "checkpoint", "This strategy needs a checkpoint's scores; train and score first, or draw at random."
+            )
+        return data
+
+
+class ReleaseForm(forms.Form):
+    """A curated release as it is asked for."""
+
+    title = forms.CharField(max_length=120, error_messages={"required": "Give the release a title."})
+    notes = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 3}))
+    dataset_ids = DatasetsField(label="Datasets")
+    only_consensus = forms.BooleanField(required=False, label="Only recordings that were read")
+
+
+class PersonForm(forms.Form):
+    """A new person."""
+
+    username = forms.CharField(
+        max_length=150, label="Name", error_messages={"required": "Give a name to sign in with."}
+    )
+    role = forms.ChoiceField(choices=Role.choices, initial=Role.READER)
+
+
+class RoleForm(forms.Form):
+    """Another role for a person."""
+
+    role = forms.ChoiceField(choices=Role.choices)

@@ -1,0 +1,22 @@
+"""The loop at a glance, and the audit trail."""
+
+from django.http import HttpRequest, HttpResponse
+
+from annotator.pages.manage.base import admin_page, page, paged
+from annotator.pages.manage.next_step import next_step
+from annotator.selectors import manage
+from annotator.selectors.loop import fresh_failures, jobs_under_way, loop
+
+
+@admin_page
+def overview(request: HttpRequest) -> HttpResponse:
+    """What runs, what waits, and the next step."""
+    state = loop()
+    context = {"loop": state, "next": next_step(state), "jobs": jobs_under_way(), "failures": fresh_failures()}
+    return page(request, "overview", context)
+
+
+@admin_page
+def audit(request: HttpRequest) -> HttpResponse:
+    """Who did what, newest first."""
+    return page(request, "audit", {"events": paged(request, manage.audit_events())})
