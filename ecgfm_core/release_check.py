@@ -33,7 +33,7 @@ class _Files:
             self.names = {name.removeprefix(self.prefix) for name in names}
         else:
             raise ReleaseError(
-                f"{path}: neither a folder nor a zip file. Name the folder or the download of a release."
+                f"{path}: neither a folder nor a zip file. Name the folder or download of a release."
             )
 
     @contextmanager
@@ -102,9 +102,10 @@ def _broken_files(files: _Files, manifest: dict[str, Any]) -> Iterator[str]:
 
 def _broken_tables(files: _Files, manifest: dict[str, Any]) -> Iterator[str]:
     recordings = files.table("recordings", ["recording_id", "patient", "split"])
+    stated = manifest["counts"]["recordings"]
     ids = set(recordings["recording_id"].to_pylist())
-    if len(ids) != recordings.num_rows or len(ids) != manifest["counts"]["recordings"]:
-        yield f"recordings.parquet: {recordings.num_rows:,} rows, {len(ids):,} ids, {manifest['counts']['recordings']:,} stated"
+    if not len(ids) == recordings.num_rows == stated:
+        yield f"recordings.parquet: {recordings.num_rows:,} rows, {len(ids):,} ids, {stated:,} stated"
     patients = recordings.group_by("patient").aggregate([("split", "count_distinct")]).to_pylist()
     for row in patients:
         if row["split_count_distinct"] > 1:

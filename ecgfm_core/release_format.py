@@ -151,8 +151,8 @@ def readme(header: Mapping[str, Any], counts: Mapping[str, int]) -> str:
         f"{counts['recordings']:,} recordings, label scheme {header.get('scheme_version', '')}.\n\n"
         "Check it: ecgfm verify-release FOLDER, or sha256sum -c SHA256SUMS.\n"
         "WFDB: wfdb.rdrecord('wfdb/00000/R00000001'); the statements that hold are in the #Dx line (SNOMED CT).\n"
-        "Parquet: pandas.read_parquet('recordings.parquet'). The samples of waveforms.parquet are little-endian int16,\n"
-        "lead after lead; times scale_mv they are millivolt, -32768 is a missing sample.\n"
+        "Parquet: pandas.read_parquet('recordings.parquet'). The samples of waveforms.parquet are little-endian\n"
+        "int16, lead after lead; times scale_mv they are millivolt, -32768 is a missing sample.\n"
         "Patients and readers are pseudonyms. The patients of the test split must stay out of training.\n\n"
         f"Tables:\n{tables}\n"
     )

@@ -1,11 +1,13 @@
 """One attempt at a scoring run: what the model says of every recording, and which given labels it doubts.
 
-N recording, D embedding feature, S seed.
+N recording, C label, D embedding feature, S seed.
 """
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,15 @@ from annotator.services import job_state, scoring
 from annotator.services.heartbeat import Pulse, beating
 from annotator.services.prediction_copy import PredictionBatch
 from ecgfm_core import manifest, predict
+from ecgfm_core.active import scores
 from ecgfm_core.active.crossfit import crossfit_probabilities
 from ecgfm_core.manifest import ManifestEntry
 from workers import processes
 
 STORE_ROWS = 5_000
-FOLDS, SEEDS = 5, 3
+FOLDS, SEEDS = 5, (0, 1, 2)
 CLASS_MIN = 2 * FOLDS  # with fewer recordings of a class there is nothing to doubt a label with
-CERTAIN = 1e-6
+CODES_MAX, CODE_MIN = 12, 20  # labels looked at one by one, and how often each must be present and absent
 
 
 def score(run: ScoringRun, attempt: int) -> None:
@@ -81,48 +84,62 @@ def _store(run: ScoringRun, attempt: int, folder: Path, pulse: Pulse) -> None:
 
 
 class Doubt:
-    """How far heads that never saw a patient disagree with the normal/abnormal label that holds."""
+    """How far heads that never saw a patient disagree with the labels that hold for them."""
 
     def __init__(self, entries: Sequence[ManifestEntry], embedding_ND: np.ndarray) -> None:
-        self.given_N = np.array([-1 if entry.abnormal is None else entry.abnormal for entry in entries])
-        self.votes_SN = np.full((0, len(entries)), np.nan)
         # The test split is never trained on, by these heads neither; its labels are not doubted.
-        self.given_N[[entry.split == "test" for entry in entries]] = -1
-        if min(np.sum(self.given_N == 0), np.sum(self.given_N == 1)) >= CLASS_MIN:
-            groups_N = np.array([entry.group for entry in entries])
-            seeds = tuple(range(SEEDS))
-            self.votes_SN = crossfit_probabilities(
-                embedding_ND.astype(np.float32), self.given_N, groups_N, FOLDS, seeds
-            )
+        held = [entry if entry.split != "test" else replace(entry, abnormal=None, labels={}) for entry in entries]
+        self.embedding_ND = embedding_ND.astype(np.float32)
+        self.groups_N = np.array([entry.group for entry in held])
+        self.given_N = np.array([scores.UNKNOWN if entry.abnormal is None else entry.abnormal for entry in held])
+        self.votes_SN = self._crossfit(self.given_N, SEEDS, "normal or abnormal")
+        self.codes, self.given_NC = _frequent(held)
+        columns = [self._crossfit(self.given_NC[:, c], SEEDS[:1], code)[0] for c, code in enumerate(self.codes)]
+        self.probability_NC = np.stack(columns, axis=1) if columns else np.empty((len(held), 0))
+
+    def _crossfit(self, given_N: np.ndarray, seeds: Sequence[int], name: str) -> np.ndarray:
+        """Return probabilities ``[S, N]``; NaN where a class is too rare to say anything."""
+        if min(np.sum(given_N == 0), np.sum(given_N == 1)) < CLASS_MIN:
+            return np.full((len(seeds), len(given_N)), np.nan)
+        return crossfit_probabilities(self.embedding_ND, given_N, self.groups_N, FOLDS, seeds, name)
 
     def batch(self, part: predict.Part, span: slice) -> PredictionBatch:
         """Return the rows of one part of the manifest."""
         given_N, votes_SN = self.given_N[span], self.votes_SN[:, span]
-        crossfit_N = np.full(len(given_N), np.nan)
-        if len(votes_SN):
-            crossfit_N = np.where(given_N >= 0, votes_SN.mean(axis=0), np.nan)
-        of_given_N = np.where(given_N == 1, crossfit_N, 1 - crossfit_N)
+        crossfit_N = np.where(given_N == scores.UNKNOWN, np.nan, votes_SN.mean(axis=0))
         return PredictionBatch(
             recording_ids=part.ids,
             abnormal_probability_N=part.abnormal_probability,
             label_probabilities_NC=part.label_probabilities,
             embedding_ND=part.embedding,
             crossfit_N=crossfit_N,
-            label_error_N=-np.log(np.clip(of_given_N, CERTAIN, 1)),
-            entropy_N=entropy_bits(part.abnormal_probability),
-            details=[_detail(given, votes_SN[:, row]) for row, given in enumerate(given_N.tolist())],
+            label_error_N=scores.label_error_scores(given_N, crossfit_N),
+            entropy_N=scores.entropy(part.abnormal_probability.astype(np.float64)),
+            details=self._details(span),
             texts=part.texts,
         )
 
+    def _details(self, span: slice) -> list[dict[str, Any]]:
+        """Say how many of the models vote abnormal, and which label is most in doubt."""
+        given_NC, probability_NC = self.given_NC[span], self.probability_NC[span]
+        worst_N = scores.most_doubtful(given_NC, probability_NC) if self.codes else np.full(len(given_NC), -1)
+        details: list[dict[str, Any]] = []
+        for row, worst in enumerate(worst_N.tolist()):
+            votes_S = self.votes_SN[:, span.start + row]
+            known = self.given_N[span.start + row] != scores.UNKNOWN and not np.isnan(votes_S).any()
+            detail: dict[str, Any] = {"votes": int((votes_S > 0.5).sum()), "models": len(votes_S)} if known else {}
+            if worst >= 0:
+                probability, given = float(probability_NC[row, worst]), int(given_NC[row, worst])
+                if (probability > 0.5) != bool(given):
+                    detail["doubt"] = {"code": self.codes[worst], "probability": round(probability, 4), "given": given}
+            details.append(detail)
+        return details
 
-def entropy_bits(probability_N: np.ndarray) -> np.ndarray:
-    """Return the entropy of yes/no probabilities, in bits."""
-    p = np.clip(probability_N.astype(np.float64), 1e-12, 1 - 1e-12)
-    return -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
 
-
-def _detail(given: int, votes_S: np.ndarray) -> dict[str, Any]:
-    """Say how many of the models vote against the given label."""
-    if given < 0 or not len(votes_S):
-        return {}
-    return {"given": given, "votes_against": int(np.sum((votes_S >= 0.5) != bool(given))), "votes": len(votes_S)}
+def _frequent(entries: Sequence[ManifestEntry]) -> tuple[list[str], np.ndarray]:
+    """Return the most frequent codes and what is known of each, ``[N, C]``: 0, 1, -1 unknown."""
+    present = Counter(code for entry in entries for code, value in entry.labels.items() if value)
+    absent = Counter(code for entry in entries for code, value in entry.labels.items() if not value)
+    codes = [code for code, count in present.most_common(CODES_MAX) if min(count, absent[code]) >= CODE_MIN]
+    given = [[entry.labels.get(code, scores.UNKNOWN) for code in codes] for entry in entries]
+    return codes, np.array(given, dtype=np.int64).reshape(len(entries), len(codes))

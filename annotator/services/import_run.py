@@ -17,7 +17,7 @@ from annotator.models import Dataset, ImportIssue, ImportRun, Recording, SourceL
 from annotator.models.jobs import JobState
 from annotator.services import job_state
 from annotator.services.splits import OWN_FOLDS, Splits, hash_patient
-from ecgfm_core import datasets, labels
+from ecgfm_core import datasets, formats, labels
 from ecgfm_core import waveform as waveforms
 from ecgfm_core.datasets import archive
 from ecgfm_core.errors import EcgfmError
@@ -60,10 +60,10 @@ class _Import:
 
     def go(self) -> None:
         folder = self._folder()
-        layout = datasets.recognise(folder)
+        layout = datasets.recognise(folder) if folder.is_dir() else None
         self.layout = layout.key if layout else ""
         Dataset.objects.filter(pk=self.run.dataset_id, layout="").update(layout=self.layout)
-        entries = list(datasets.iterate(folder))
+        entries = list(datasets.iterate(folder)) if folder.is_dir() else [_single(folder)]
         self.own_folds = {entry.fold for entry in entries} >= OWN_FOLDS
         self.total = len(entries)
         todo = self._leave_out_done(entries)
@@ -143,8 +143,8 @@ class _Import:
                 self.counts["unchanged"] += 1
             else:
                 reason = (
-                    f"{entry.source.name}: the dataset {self.run.dataset.name} holds this name with other samples, and a "
-                    "recording never changes after its import. Import it under another name or into another dataset."
+                    f"{entry.source.name}: the dataset {self.run.dataset.name} holds this name with other samples, "
+                    "and a recording never changes after its import. Give it another name or another dataset."
                 )
                 issues.append(self._issue(entry.source.name, reason, refused=True))
         return fresh
@@ -202,6 +202,12 @@ class _Import:
         return {f"{name}_count": self.counts[name] for name in ("added", "unchanged", "refused")}
 
 
+def _single(path: Path) -> datasets.Entry:
+    """Return the one recording of a path, with or without the ending of its header file."""
+    file = path if path.is_file() else path.with_suffix(".hea")
+    return datasets.Entry(path.stem, lambda: formats.read(file, path.stem))
+
+
 def _prepare(entry: Any) -> Prepared:
     source = entry.load()
     packed = waveforms.pack(source)
@@ -223,7 +229,7 @@ def _waveform_row(packed: waveforms.PackedWaveform) -> Waveform:
 
 
 def _label_rows(row: Recording, source: Source) -> Iterator[SourceLabel]:
-    """Yield a row a statement; one that maps to several codes keeps the first, one without a code stays as it came."""
+    """Yield a row a statement; one mapped to several codes names the first, one without a code stays as it came."""
     for code in source.source_codes:
         mapped = labels.map_code(code.system, code.code)
         yield SourceLabel(

@@ -45,6 +45,16 @@ def start_import(*, path: str, dataset_name: str, by: User | None, submit: bool 
     return run
 
 
+@transaction.atomic
+def start_here(*, path: str, dataset_name: str) -> tuple[ImportRun, int]:
+    """Make an import run that this process takes itself; returns its attempt too, refuses a path that isn't there."""
+    run = start_import(path=path, dataset_name=dataset_name, by=None, submit=False)
+    attempt = job_state.take(ImportRun, run.pk)
+    assert attempt is not None
+    run.refresh_from_db()
+    return run, attempt
+
+
 def _shell_path(path: str) -> Path:
     found = Path(path).resolve()
     if not found.exists() and not found.with_suffix(".hea").exists():
@@ -70,7 +80,7 @@ def _allowed_path(path: str) -> Path:
 
 
 def store_upload(*, name: str, chunks: Iterable[bytes], by: User) -> str:
-    """Write an uploaded zip chunk by chunk below IMPORT_DIR and return its path; refuses other files and too large ones."""
+    """Write an uploaded zip by chunks below IMPORT_DIR, return its path; refuses other files and too large ones."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(name).name)[-100:].lstrip(".")
     if not stem.lower().endswith(".zip"):
         raise InvalidInput(f"{name!r}: a .zip file is needed. Zip the folder with the recordings and upload that.")
@@ -93,8 +103,8 @@ def _write_limited(path: Path, chunks: Iterable[bytes]) -> None:
             size += len(chunk)
             if size > limit:
                 raise InvalidInput(
-                    f"The file is larger than {settings.UPLOAD_LIMIT_MB:,} MB. Copy it into the server's import folder and "
-                    "name its path instead, or raise UPLOAD_LIMIT_MB."
+                    f"The file is larger than {settings.UPLOAD_LIMIT_MB:,} MB. Copy it into the server's import folder "
+                    "and name its path instead, or raise UPLOAD_LIMIT_MB."
                 )
             file.write(chunk)
     with path.open("rb") as file:

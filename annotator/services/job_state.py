@@ -114,8 +114,8 @@ def _give_on(job: Job) -> None:
     if losses >= settings.JOB_ATTEMPTS:
         job.state, job.finished_at = JobState.FAILED, timezone.now()
         job.failure = (
-            f"Its worker fell silent {losses} times without getting any further (killed, out of memory or cut off). Look at "
-            "the worker's log and memory, then start it again."
+            f"Its worker fell silent {losses} times without getting any further (killed, out of memory or cut off). "
+            "Look at the worker's log and memory, then start it again."
         )
     job.save(update_fields=["state", "heartbeat_at", "finished_at", "failure", "progress"])
 

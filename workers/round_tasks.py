@@ -1,0 +1,31 @@
+"""Tasks of a round: train, score, choose."""
+
+from celery import shared_task
+
+from annotator.models import ScoringRun, TrainingRun
+from annotator.services import job_state
+from workers import filling, recovery, scoring, training
+
+
+@shared_task(name="train")
+def train(row_id: int) -> None:
+    """Train a model."""
+    if attempt := job_state.take(TrainingRun, row_id):
+        run = TrainingRun.objects.get(pk=row_id)
+        with recovery.words_of_failure(run, attempt):
+            training.train(run, attempt)
+
+
+@shared_task(name="score_pool")
+def score_pool(row_id: int) -> None:
+    """Score the recordings of some datasets with a checkpoint."""
+    if attempt := job_state.take(ScoringRun, row_id):
+        run = ScoringRun.objects.get(pk=row_id)
+        with recovery.words_of_failure(run, attempt):
+            scoring.score(run, attempt)
+
+
+@shared_task(name="fill_round")
+def fill_round(row_id: int) -> None:
+    """Choose what a round reads."""
+    filling.fill(row_id)
