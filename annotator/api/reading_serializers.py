@@ -138,7 +138,7 @@ class EarlierConsensusSerializer(s.Serializer[Any]):
     overall = s.CharField()
     statements = NamedStatementSerializer(many=True)
     text = s.CharField()
-    source = s.CharField()
+    source = s.CharField()  # type: ignore[assignment]
 
 
 class OnFileSerializer(s.Serializer[Any]):

@@ -24,7 +24,7 @@ MAY_CHANGE = roles(Role.ADMIN)
 class RoundSerializer(s.ModelSerializer[Round]):
     """A round."""
 
-    datasets = s.SlugRelatedField(slug_field="name", many=True, read_only=True)
+    datasets: s.SlugRelatedField[Dataset] = s.SlugRelatedField(slug_field="name", many=True, read_only=True)
     item_count = s.IntegerField(read_only=True)
     answered_count = s.IntegerField(read_only=True)
     waiting_count = s.IntegerField(read_only=True)
@@ -41,7 +41,8 @@ class RoundDetailSerializer(RoundSerializer):
 
     progress = s.DictField(read_only=True)
 
-    class Meta(RoundSerializer.Meta):
+    class Meta:
+        model = Round
         fields = (*RoundSerializer.Meta.fields, "progress")
 
 

@@ -79,14 +79,14 @@ def round_counts(round_id: int) -> dict[str, int]:
 
 def worklist(reader: User) -> dict[str, Any]:
     """Return each open round with what waits for this reader, what they hold and did, and why nothing waits."""
-    rounds = Round.objects.filter(state=Round.State.OPEN).order_by("number")
+    rounds = list(Round.objects.filter(state=Round.State.OPEN).order_by("number"))
     items = QueueItem.objects.filter(round__in=rounds)
     mine = QueueItem.objects.filter(round=OuterRef("round"), recording=OuterRef("recording"), claimed_by=reader)
     passed = Skip.objects.filter(reader=reader, item__round=OuterRef("round"), item__recording=OuterRef("recording"))
     free = items.filter(state=State.WAITING).filter(~Exists(mine), ~Exists(passed))
     waiting = dict(free.values_list("round").annotate(n=Count("recording", distinct=True)).order_by())
     counts = {
-        row["round"]: row
+        row["round"]: {name: value for name, value in row.items() if name != "round"}
         for row in items.values("round")
         .annotate(
             total=Count("pk"),
@@ -96,10 +96,8 @@ def worklist(reader: User) -> dict[str, Any]:
         )
         .order_by()
     }
-    fields = ("total", "read", "held", "answered")
     rows = [
-        {"number": row.number, "reveal": row.reveal, "waiting": waiting.get(row.pk, 0)}
-        | {name: counts[row.pk][name] if row.pk in counts else 0 for name in fields}
+        {"number": row.number, "reveal": row.reveal, "waiting": waiting.get(row.pk, 0)} | counts[row.pk]
         for row in rounds
     ]
     nothing = not any(row["waiting"] or row["held"] for row in rows)

@@ -70,7 +70,7 @@ class Answer:
 
 
 def check(answer: Answer, scheme: LabelScheme, recording: Recording) -> Answer:
-    """Return the answer with `overall` filled in, stripped of blanks; refuses what can't be a reading of the recording."""
+    """Return the answer with `overall` filled in and blanks stripped; refuses what can't be a reading of it."""
     answer = replace(
         answer,
         text=answer.text.strip(),

@@ -29,13 +29,15 @@ class Facts:
 
     age_years: float | None = None
     sex: str = ""
+    patient_key: str = ""
+    centre: str = ""
     source_codes: list[SourceCode] = field(default_factory=list)
     report: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
 
 def read_comments(comments: Sequence[str]) -> Facts:
-    """Read age, sex, SNOMED CT codes (`Dx`), diagnoses in words and report text; what isn't understood is left."""
+    """Read age, sex, patient, centre, SNOMED CT codes (`Dx`), diagnoses in words and report; the rest is left."""
     facts, in_diagnoses = Facts(), False
     for comment in comments:
         mitdb = _MITDB.match(comment)
@@ -62,6 +64,10 @@ def _take(key: str, value: str, facts: Facts) -> None:
         facts.age_years = read_age(value, facts.remarks)
     elif key == "sex":
         facts.sex = read_sex(value, facts.remarks)
+    elif key == "patient":
+        facts.patient_key = value[:200]
+    elif key == "centre":
+        facts.centre = value[:60]
     elif key == "dx":
         codes = [code.strip() for code in value.split(",")]
         facts.source_codes += [SourceCode("snomed", code[:60]) for code in codes if code.lower() not in _SILENT]

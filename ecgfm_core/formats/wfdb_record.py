@@ -113,6 +113,8 @@ def _recording(header: Header, signals: _Signals, name: str) -> Recording:
         age_years=facts.age_years,
         sex=facts.sex,
         acquired_at=header.acquired_at,
+        centre=facts.centre,
+        patient_key=facts.patient_key,
         report_text="\n".join(facts.report),
         source_codes=tuple(facts.source_codes),
         remarks=tuple(facts.remarks + remarks),

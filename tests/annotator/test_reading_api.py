@@ -1,4 +1,4 @@
-"""The reading side over HTTP: claim, blind first read, reveal, final read, drafts, the reveal's secrecy, query counts."""
+"""The reading side over HTTP: claims, drafts, first and final reads, the reveal's secrecy, query counts."""
 
 import pytest
 from django.db import connection
