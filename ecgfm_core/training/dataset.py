@@ -33,21 +33,16 @@ def prepare(entry: ManifestEntry, waveform_folder: Path, sampling_rate_hz: float
     """
     samples = waveform.load(waveform_folder, entry.sha256, len(entry.lead_names), entry.sample_count)
     leads_LT = derive(entry.lead_names, waveform.to_millivolt(samples, entry.scale_mv), STANDARD_LEADS)
-    missing_LT = np.isnan(leads_LT)
-    gone_L = missing_LT.all(axis=1)
+    gone_L = np.isnan(leads_LT).all(axis=1)
     leads_LT[gone_L] = 0
-    if missing_LT[~gone_L].any():
-        leads_LT -= np.nanmedian(leads_LT, axis=1, keepdims=True)
-        np.nan_to_num(leads_LT, copy=False)
-    else:
-        leads_LT -= np.median(leads_LT, axis=1, keepdims=True)
-    if not entry.calibrated:
-        low_L, high_L = np.percentile(leads_LT[~gone_L], (0.5, 99.5), axis=1) if not gone_L.all() else (0, 0)
-        peak = float(np.mean(np.subtract(high_L, low_L))) / 2
+    gaps = bool(np.isnan(leads_LT).any())
+    leads_LT -= (np.nanmedian if gaps else np.median)(leads_LT, axis=1, keepdims=True)
+    if not entry.calibrated and not gone_L.all():
+        percentile = np.nanpercentile if gaps else np.percentile
+        low_L, high_L = percentile(leads_LT[~gone_L], (0.5, 99.5), axis=1)
+        peak = float(np.mean(high_L - low_L)) / 2
         leads_LT *= _UNCALIBRATED_PEAK_MV / peak if peak > 0 else 1.0
-    if entry.sampling_rate_hz == sampling_rate_hz:
-        return leads_LT
-    return resample(leads_LT, entry.sampling_rate_hz, sampling_rate_hz).astype(np.float32)
+    return np.nan_to_num(resample(leads_LT, entry.sampling_rate_hz, sampling_rate_hz), copy=False)
 
 
 class Cache:
