@@ -51,7 +51,9 @@ def inject(
     elif kind == "class_conditional":
         weight_NC = _needed(confusion_CC, "confusion_CC", kind, (class_count, class_count))[classes_N].astype(float)
     elif kind == "instance_dependent":
-        weight_NC = _needed(probability_NC, "probability_NC", kind, (classes_N.size, class_count)).astype(float) ** 2
+        weight_NC = _needed(probability_NC, "probability_NC", kind, (classes_N.size, class_count)).astype(float)
+        doubt_N = 1.0 - weight_NC[np.arange(classes_N.size), classes_N]
+        weight_NC = weight_NC * doubt_N[:, None] ** 3  # the least certain items go first
     else:
         centres = np.asarray(
             _needed(None if centres_N is None else np.asarray(centres_N), "centres_N", kind, (classes_N.size,))

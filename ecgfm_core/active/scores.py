@@ -61,9 +61,7 @@ def label_error_scores(given_N: np.ndarray, probability: np.ndarray) -> np.ndarr
 def confidence(given: np.ndarray, probability: np.ndarray) -> np.ndarray:
     """Probability of the given labels, of any shape; NaN where a label is unknown."""
     if given.shape != probability.shape:
-        raise LabelError(
-            f"labels of shape {given.shape} with probabilities of shape {probability.shape}; make them equal"
-        )
+        raise LabelError(f"labels {given.shape} with probabilities {probability.shape}; their shapes must be equal")
     if not np.isin(given, (0, 1, UNKNOWN)).all():
         raise LabelError(f"labels {np.unique(given)}; 0, 1 and -1 (unknown) are allowed")
     agreed = np.where(given == 1, probability, 1.0 - probability)
