@@ -1,5 +1,6 @@
 """Names of leads, which of them are ECG, and the limb leads that follow from others."""
 
+import functools
 import re
 from collections.abc import Sequence
 
@@ -18,6 +19,7 @@ _PREFIX = re.compile(r"^(lead|ecg|ekg)[ _-]+(?=[a-z])", re.IGNORECASE)
 _FROM_I_AND_II = {"III": (-1.0, 1.0), "aVR": (-0.5, -0.5), "aVL": (1.0, -0.5), "aVF": (-0.5, 1.0)}
 
 
+@functools.lru_cache(1024)
 def canonical_name(name: str) -> str:
     """Return a lead's usual spelling: ``avr`` is aVR, ``Lead ii`` is II; other names lose only outer white space."""
     bare = _PREFIX.sub("", name.strip())

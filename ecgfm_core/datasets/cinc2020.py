@@ -25,7 +25,7 @@ _PEEK = 20
 
 def _amend(recording: Recording, path: str) -> Recording:
     match = _NAME.fullmatch(Path(path).stem)
-    return replace(recording, centre=_CENTRES.get(match[1], "") if match else "")
+    return replace(recording, centre=_CENTRES.get(match[1], recording.centre)) if match else recording
 
 
 def _entries(files: Files) -> Iterator[Entry]:

@@ -49,8 +49,8 @@ def _entries(files: Files) -> Iterator[Entry]:
         return replace(
             recording,
             source_codes=(*recording.source_codes, *codes),
-            centre="MIT-BIH" if is_mitdb else "",
-            patient_key=_SAME_PATIENT.get(stem, stem) if is_mitdb else "",
+            centre="MIT-BIH" if is_mitdb else recording.centre,
+            patient_key=_SAME_PATIENT.get(stem, stem) if is_mitdb else recording.patient_key,
             report_text=_report(files.root / path) if is_mitdb else recording.report_text,
         )
 

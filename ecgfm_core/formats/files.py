@@ -1,5 +1,6 @@
 """What every reader checks of a file before it believes it."""
 
+import stat
 from pathlib import Path
 
 from ecgfm_core.errors import FormatError
@@ -16,7 +17,7 @@ def refuse_pointer(start: bytes, what: str) -> None:
 
 def read_text(path: Path, what: str, bytes_max: int = TEXT_BYTES_MAX) -> str:
     """Read a text file of bounded size; refuses pointers, binary content and empty files."""
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
         data = file.read(bytes_max + 1)
     if len(data) > bytes_max:
         raise FormatError(f"{what} is larger than {bytes_max:,} bytes; that is no such text file")
@@ -34,14 +35,16 @@ def read_text(path: Path, what: str, bytes_max: int = TEXT_BYTES_MAX) -> str:
 def size_of(path: Path, what: str) -> int:
     """Give a file's size in bytes; refuses what is missing, no file, or a link out of its folder."""
     try:
-        size = path.stat().st_size
+        found = path.lstat()
+        if stat.S_ISLNK(found.st_mode):
+            if not path.resolve().is_relative_to(path.parent.resolve()):
+                raise FormatError(f"{what} is a link that leads out of its folder")
+            found = path.stat()
     except FileNotFoundError:
         raise FormatError(f"{what} is missing") from None
-    if not path.is_file():
+    if not stat.S_ISREG(found.st_mode):
         raise FormatError(f"{what} is not a file")
-    if path.is_symlink() and not path.resolve().is_relative_to(path.parent.resolve()):
-        raise FormatError(f"{what} is a link that leads out of its folder")
-    return size
+    return found.st_size
 
 
 def refuse_short(path: Path, what: str, expected: int) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from ecgfm_core.errors import FormatError
 from ecgfm_core.formats.files import read_text
@@ -36,8 +37,7 @@ _SIGNAL = re.compile(
 _SEGMENT = re.compile(r"(?P<name>\S+)\s+(?P<samples>\d{1,18})\s*")
 
 
-@dataclass(frozen=True, slots=True)
-class SignalLine:
+class SignalLine(NamedTuple):
     """One signal as its header describes it; `gain` is steps a `unit`, `calibrated` False where none is stated."""
 
     file: str

@@ -61,7 +61,7 @@ def bytes_needed(signals: Sequence[SignalLine], sample_count: int) -> int | None
 
 
 def read_signals(header: Header, folder: Path, wanted: Sequence[int]) -> tuple[np.ndarray, list[int]]:
-    """Read the wanted signals.
+    """Read the wanted signals, given in the header's order.
 
     Returns
     -------
@@ -73,25 +73,27 @@ def read_signals(header: Header, folder: Path, wanted: Sequence[int]) -> tuple[n
     FormatError
         If a file is missing, is a pointer, or is shorter than the header says.
     """
-    rows: dict[int, tuple[np.ndarray, int]] = {}
+    parts: list[np.ndarray] = []
+    wrong: list[int] = []
     for file, group in groupby(enumerate(header.signals), key=lambda pair: pair[1].file):
         indices, signals = zip(*group, strict=True)
-        if not set(indices) & set(wanted):
+        kept = [position for position, index in enumerate(indices) if index in wanted]
+        if not kept:
             continue
-        samples = _read_file(folder / file, signals, header.sample_count)
-        for column, index in enumerate(indices):
-            rows[index] = samples[:, column], _DECODERS[signals[0].format][2]
-    if len({column.size for column, _ in rows.values()}) != 1:
+        steps = np.ascontiguousarray(_read_file(folder / file, signals, header.sample_count).T)
+        if len(kept) < len(indices):
+            steps, signals = steps[kept], tuple(signals[position] for position in kept)
+        # A checksum is 16 bits wide, so that 32 may overflow.
+        sums = steps.sum(axis=1, dtype=np.int32 if steps.dtype.itemsize <= 2 else np.int64).tolist()
+        wrong += [
+            indices[position]
+            for position, signal, total in zip(kept, signals, sums, strict=True)
+            if signal.checksum is not None and (total - signal.checksum) % 65536
+        ]
+        parts.append(_scale(steps, signals))
+    if len({part.shape[1] for part in parts}) != 1:
         raise FormatError("signal files of different length and no sample count in the header; state it there")
-    values = np.empty((len(wanted), rows[wanted[0]][0].size), dtype=np.float32)
-    wrong = []
-    for row, index in enumerate(wanted):
-        column, missing = rows[index]
-        signal = header.signals[index]
-        _scale(column, missing, signal, values[row])
-        if signal.checksum is not None and (int(column.sum(dtype=np.int64)) - signal.checksum) % 65536:
-            wrong.append(index)
-    return values, wrong
+    return parts[0] if len(parts) == 1 else np.concatenate(parts), wrong
 
 
 def _read_file(path: Path, signals: Sequence[SignalLine], sample_count: int | None) -> np.ndarray:
@@ -106,13 +108,16 @@ def _read_file(path: Path, signals: Sequence[SignalLine], sample_count: int | No
     return decode(data)[: sample_count * count].reshape(sample_count, count)
 
 
-def _scale(column: np.ndarray, missing: int, signal: SignalLine, out: np.ndarray) -> None:
-    if column.dtype.itemsize > 2:
-        out[:] = (column.astype(np.float64) - signal.baseline) / signal.gain
-    else:
-        np.copyto(out, column)
-        if signal.baseline:
-            out -= np.float32(signal.baseline)
-        out /= np.float32(signal.gain)
-    if column.min() == missing:
-        out[column == missing] = np.nan
+def _scale(steps: np.ndarray, signals: Sequence[SignalLine]) -> np.ndarray:
+    """Turn integers ``[signal, sample]`` into float32 in the signals' units, NaN where missing."""
+    exact = np.float32 if steps.dtype.itemsize <= 2 else np.float64
+    values = steps.astype(exact)
+    baselines = [signal.baseline for signal in signals]
+    if any(baselines):
+        values -= np.array(baselines, dtype=exact)[:, None]
+    values /= np.array([signal.gain for signal in signals], dtype=exact)[:, None]
+    values = values.astype(np.float32, copy=False)
+    missing = _DECODERS[signals[0].format][2]
+    if steps.min() == missing:
+        values[steps == missing] = np.nan
+    return values

@@ -4,6 +4,7 @@ Signals that are no ECG (pressures, pleth, respiration) are left out with a rema
 a unit that is no voltage, the recording is not calibrated.
 """
 
+import functools
 import re
 import warnings
 from collections.abc import Iterable, Sequence
@@ -77,18 +78,19 @@ def _plain(header: Header, folder: Path) -> _Signals:
 
 def _choose(lines: Sequence[SignalLine]) -> tuple[list[int], list[str]]:
     """Give the indices of the ECG signals, and a remark that names the others."""
-    chosen = [index for index, line in enumerate(lines) if _is_ecg(line)]
-    others = [f"{line.description} ({line.unit})" for line in lines if not _is_ecg(line)]
+    chosen = [index for index, line in enumerate(lines) if _is_ecg(line.description, line.unit)]
+    others = [f"{line.description} ({line.unit})" for index, line in enumerate(lines) if index not in chosen]
     if not chosen:
         raise FormatError(f"none of its signals is an ECG: {', '.join(others)}")
     return chosen, [f"left out, no ECG: {', '.join(others)}"] if others else []
 
 
-def _is_ecg(line: SignalLine) -> bool:
-    words = line.description.lower().replace("_", " ").split()
+@functools.lru_cache(1024)
+def _is_ecg(description: str, unit: str) -> bool:
+    words = description.lower().replace("_", " ").split()
     if words and words[0] in _NO_ECG:
         return False
-    return line.unit.lower() in _MV_PER_UNIT or is_ecg_name(line.description)
+    return unit.lower() in _MV_PER_UNIT or is_ecg_name(description)
 
 
 def _recording(header: Header, signals: _Signals, name: str) -> Recording:
@@ -96,10 +98,9 @@ def _recording(header: Header, signals: _Signals, name: str) -> Recording:
     calibrated = all(line.calibrated and line.unit.lower() in _MV_PER_UNIT for line in signals.lines)
     names, values = _names(signals.lines), signals.values
     if calibrated:
-        for row, line in enumerate(signals.lines):
-            factor = _MV_PER_UNIT[line.unit.lower()]
-            if factor != 1:
-                values[row] *= np.float32(factor)
+        factors = [_MV_PER_UNIT[line.unit.lower()] for line in signals.lines]
+        if set(factors) != {1.0}:
+            values = values * np.array(factors, dtype=np.float32)[:, None]
         names, values = _believable(names, values, remarks)
     else:
         reasons = {f"unit {line.unit}" if line.calibrated else "no gain stated" for line in signals.lines}
