@@ -1,0 +1,125 @@
+"""Recordings and their waveforms."""
+
+import gzip
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.http import HttpResponse, HttpResponseBase, HttpResponseNotModified
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework import generics
+from rest_framework import serializers as s
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from annotator.api.job_base import AnyContent, Newest
+from annotator.api.reading_base import person
+from annotator.errors import NotFound
+from annotator.models import Dataset, Recording, Role, SourceLabel, Waveform
+from annotator.permissions import roles
+from annotator.selectors import waveforms
+from ecgfm_core import waveform
+
+COMPRESSION = 1  # measured: levels above cost more time than the bytes they save take to send
+
+
+class WaveformSerializer(s.ModelSerializer[Waveform]):
+    """How the samples of a recording are to be read."""
+
+    class Meta:
+        model = Waveform
+        fields = ("sha256", "lead_names", "sampling_rate_hz", "sample_count", "scale_mv", "calibrated", "scale_note")
+
+
+class SourceLabelSerializer(s.ModelSerializer[SourceLabel]):
+    """A statement that came with a recording."""
+
+    class Meta:
+        model = SourceLabel
+        fields = ("system", "source_code", "code", "likelihood")
+
+
+class RecordingSerializer(s.ModelSerializer[Recording]):
+    """A recording without its samples and without its patient."""
+
+    pseudonym = s.CharField(source="__str__", read_only=True)
+    dataset = s.CharField(source="dataset.name", read_only=True)
+    quality = s.DictField(read_only=True)
+    waveform = WaveformSerializer(read_only=True)
+
+    class Meta:
+        model = Recording
+        fields = ("id", "pseudonym", "dataset", "name", "split", "age_years", "sex", "acquired_at", "centre", "quality",
+                  "source_abnormal", "imported_at", "waveform")  # fmt: skip
+
+
+class RecordingDetailSerializer(RecordingSerializer):
+    """A recording with what came with it."""
+
+    source_labels = SourceLabelSerializer(many=True, read_only=True)
+
+    class Meta(RecordingSerializer.Meta):
+        fields = (*RecordingSerializer.Meta.fields, "report_text", "source_labels")
+
+
+@extend_schema_view(get=extend_schema(parameters=[OpenApiParameter("dataset", int, description="Id of a dataset.")]))
+class Recordings(generics.ListAPIView[Recording]):
+    """All recordings, the newest first."""
+
+    permission_classes = (roles(Role.ADMIN),)
+    serializer_class = RecordingSerializer
+    pagination_class = Newest
+
+    def get_queryset(self) -> QuerySet[Recording]:
+        """Return the recordings, of one dataset if the address names one."""
+        rows = Recording.objects.select_related("dataset", "waveform")
+        wanted = self.request.query_params.get("dataset", "")
+        return rows.filter(dataset=wanted if wanted.isdecimal() else 0) if wanted else rows
+
+
+class RecordingDetail(generics.RetrieveAPIView[Recording]):
+    """One recording with its source labels and text."""
+
+    permission_classes = (roles(Role.ADMIN),)
+    serializer_class = RecordingDetailSerializer
+    queryset = Recording.objects.select_related("dataset", "waveform").prefetch_related("source_labels")
+
+
+class DatasetSerializer(s.ModelSerializer[Dataset]):
+    """A dataset."""
+
+    name = s.CharField(help_text="1 to 60 letters, digits, spaces, dots, dashes and underscores.")
+
+    class Meta:
+        model = Dataset
+        fields = ("id", "name", "layout", "created_at")
+        read_only_fields = ("layout",)
+
+
+class WaveformSamples(APIView):
+    """The samples of one recording."""
+
+    permission_classes = (roles(Role.READER, Role.ADJUDICATOR, Role.ADMIN),)
+    content_negotiation_class = AnyContent
+
+    @extend_schema(
+        responses={(200, "application/octet-stream"): OpenApiTypes.BINARY},
+        description="Little-endian int16 [lead, sample]; times scale_mv it is millivolt, -32768 is a missing sample. "
+        "It never changes: keep it. 404 for what you may not see.",
+    )
+    def get(self, request: Request, sha256: str) -> HttpResponseBase:
+        """Return the bytes to whoever may see them."""
+        found = waveforms.visible(person(request), sha256)
+        if found is None:
+            raise NotFound("No such waveform, or none that you may see: claim its recording first.")
+        headers = {
+            "Cache-Control": "private, max-age=31536000, immutable",
+            "ETag": f'"{sha256}"',
+            "Vary": "Cookie, Accept-Encoding",
+        }
+        if request.headers.get("If-None-Match") == headers["ETag"]:
+            return HttpResponseNotModified(headers=headers)
+        data = waveform.path_of(settings.WAVEFORM_DIR, sha256).read_bytes()
+        if "gzip" in request.headers.get("Accept-Encoding", ""):
+            data, headers["Content-Encoding"] = gzip.compress(data, COMPRESSION, mtime=0), "gzip"
+        return HttpResponse(data, content_type="application/octet-stream", headers=headers)
