@@ -1,5 +1,6 @@
 """Numbers, times and jobs as the admin pages say them."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import template
@@ -54,8 +55,15 @@ def lasting(seconds: float | None) -> str:
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+        return f"{whole // 60} min {whole % 60} s".removesuffix(" 0 s")
+    return f"{whole // 3600} h {whole % 3600 // 60} min".removesuffix(" 0 min")
+
+
+@register.filter
+def metric(name: str) -> str:
+    """Say a metric's name: of the validation split unless it says otherwise."""
+    words = name.replace("auroc", "AUROC")
+    return words.removeprefix("validate ") if words.startswith("validate ") else words.replace("train ", "training ")
 
 
 @register.filter
@@ -71,6 +79,12 @@ def active(job: Job) -> bool:
 
 
 @register.filter
+def any_active(jobs: Iterable[Job]) -> bool:
+    """Whether one of these jobs runs or waits for a worker."""
+    return any(map(active, jobs))
+
+
+@register.filter
 def took(job: Job) -> str:
     """Say how long an ended job ran."""
     if not (job.started_at and job.finished_at):
@@ -83,6 +97,14 @@ def share_done(job: Job) -> int | None:
     """Return how far a job is, in percent; None where it does not know."""
     done, total = _done(job.progress), _total(job.progress)
     return min(100, int(100 * done / total)) if total else None
+
+
+@register.filter
+def spoken(job: Job) -> str:
+    """Say a job's state and its progress in tenths: often enough for a screen reader."""
+    share = share_done(job)
+    tenths = f", {share // 10 * 10} %" if active(job) and share is not None else ""
+    return f"{job.get_state_display()}{tenths}"  # type: ignore[attr-defined]
 
 
 @register.filter
@@ -130,9 +152,10 @@ SHOWN = 12  # of a long list
 
 
 @register.filter
-def facts(provenance: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return provenance as names and words; long lists are cut and counted."""
-    return [(name.replace("_", " ").capitalize(), _say(value)) for name, value in provenance.items()]
+def facts(values: dict[str, Any], said: str = "") -> list[tuple[str, str]]:
+    """Return values as names and words, without those `said` elsewhere; long lists are cut and counted."""
+    left = [(name, value) for name, value in values.items() if name not in said.split()]
+    return [(name.replace("_", " ").capitalize(), _say(value)) for name, value in left]
 
 
 def _say(value: Any) -> str:

@@ -104,7 +104,8 @@ def checkpoint(state: str = Checkpoint.State.CANDIDATE, auroc: float = 0.91) -> 
             "validate_retrieval_accuracy": 0.58,
         },
         provenance={
-            "training_run": run.pk, "config_name": "tiny_cpu", "config": {"epochs": 5}, "seed": 7, "code_version": "0.1.0",
+            "training_run": run.pk, "config_name": "tiny_cpu", "config": {"epochs": 5}, "seed": 7,
+            "code_version": "0.1.0",
             "datasets": [{"id": 1, "name": "made"}], "rounds": [1, 2],
             "corrections": {"count": 31, "consensus_ids": list(range(31)), "recording_ids": list(range(31))},
         },
@@ -121,7 +122,8 @@ def scored(point: Checkpoint, state: str = JobState.FINISHED) -> ScoringRun:
 def release(state: str = JobState.FINISHED) -> CuratedRelease:
     """A release of the dataset `made`."""
     row = CuratedRelease.objects.create(
-        number=CuratedRelease.objects.count() + 1, title="First reading of the registry", notes="Two rounds, two readers.",
+        number=CuratedRelease.objects.count() + 1, title="First reading of the registry", notes="Two rounds,
+        two readers.",
         recording_count=480, consensus_count=200, manifest_sha256="cd" * 32, **job_fields(state, done=120, total=480),
     )  # fmt: skip
     row.datasets.set(Dataset.objects.all())

@@ -20,7 +20,8 @@ ROWS = {
     "manage-person-activate": "person",
 }  # fmt: skip
 POST_ONLY = {
-    "manage-upload", "manage-import-cancel", "manage-training-cancel", "manage-go-back", "manage-promote", "manage-score",
+    "manage-upload", "manage-import-cancel", "manage-training-cancel", "manage-go-back", "manage-promote",
+    "manage-score",
     "manage-round-fill", "manage-round-open", "manage-round-close", "manage-release-cancel", "manage-person-password",
     "manage-person-role", "manage-person-deactivate", "manage-person-activate",
 }  # fmt: skip

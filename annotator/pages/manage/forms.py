@@ -12,6 +12,12 @@ from ecgfm_core.errors import ConfigError
 WHOLE_NUMBER = {"invalid": "Give a whole number."}
 
 
+def _the_only_dataset() -> list[int]:
+    """Tick the dataset beforehand where there is no choice."""
+    found = list(Dataset.objects.values_list("pk", flat=True)[:2])
+    return found if len(found) == 1 else []
+
+
 class DatasetsField(forms.ModelMultipleChoiceField):
     """One or more datasets, ticked; cleaned to their ids."""
 
@@ -19,7 +25,7 @@ class DatasetsField(forms.ModelMultipleChoiceField):
 
     def __init__(self, **options: Any) -> None:
         wanted = {"required": "Tick at least one dataset; import recordings first if there is none."}
-        super().__init__(Dataset.objects.order_by("name"), error_messages=wanted, **options)
+        super().__init__(Dataset.objects.order_by("name"), error_messages=wanted, initial=_the_only_dataset, **options)
 
     def clean(self, value: Any) -> Any:
         """Return the ids."""

@@ -53,5 +53,5 @@ def _share(found: Any, name: str, note: str) -> Line | None:
     if not isinstance(found, dict) or not found.get("of"):
         return None
     low, high = found["interval_95"]
-    value = f"{100 * found['share']:.1f} % ({found['count']:,} of {found['of']:,}; 95 % {100 * low:.1f} to {100 * high:.1f} %)"
-    return Line(name, value, note)
+    interval = f"95 % interval {100 * low:.1f} to {100 * high:.1f} %"
+    return Line(name, f"{100 * found['share']:.1f} % ({found['count']:,} of {found['of']:,}; {interval})", note)

@@ -40,7 +40,17 @@ export function drawCurves(element, { curves, reference = null, range = null }) 
     annotations: reference ? [levelWords(reference)] : [],
     uirevision: "same",
   };
-  return window.Plotly.react(element, traces, layout, { displayModeBar: false, responsive: true });
+  fit(element);
+  return window.Plotly.react(element, traces, layout, { displayModeBar: false });
+}
+
+const fitted = new WeakSet();
+
+/** Keep a chart as wide as its place, which changes with the window and with the charts beside it. */
+function fit(element) {
+  if (fitted.has(element)) return;
+  fitted.add(element);
+  new ResizeObserver(() => element.clientWidth && window.Plotly.Plots.resize(element)).observe(element);
 }
 
 const level = (value) => ({
