@@ -122,8 +122,8 @@ def scored(point: Checkpoint, state: str = JobState.FINISHED) -> ScoringRun:
 def release(state: str = JobState.FINISHED) -> CuratedRelease:
     """A release of the dataset `made`."""
     row = CuratedRelease.objects.create(
-        number=CuratedRelease.objects.count() + 1, title="First reading of the registry", notes="Two rounds,
-        two readers.",
+        number=CuratedRelease.objects.count() + 1, title="First reading of the registry",
+        notes="Two rounds, two readers.",
         recording_count=480, consensus_count=200, manifest_sha256="cd" * 32, **job_fields(state, done=120, total=480),
     )  # fmt: skip
     row.datasets.set(Dataset.objects.all())
