@@ -117,5 +117,5 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
             return tensors, json.loads(file.metadata()["values"])
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
         raise TrainingError(f"State {path} can't be read ({error}); delete it to start from the first step") from error

@@ -156,9 +156,9 @@ class Trainer:
         try:
             for name, weight in self.model.named_parameters():
                 weight.copy_(tensors[f"model.{name}"])
-                for kind in ("step", "exp_avg", "exp_avg_sq"):
-                    kept = tensors[f"optimizer.{kind}.{name}"]
-                    self.optimizer.state[weight][kind] = kept.to(weight.device)
+                for kind in ("step", "exp_avg", "exp_avg_sq"):  # none of a weight that had no gradient yet
+                    if (kept := tensors.get(f"optimizer.{kind}.{name}")) is not None:
+                        self.optimizer.state[weight][kind] = kept.to(weight.device)
             for name, weight in self.averaged.named_parameters():
                 weight.copy_(tensors[f"averaged.{name}"])
         except (KeyError, RuntimeError) as error:
