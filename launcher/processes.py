@@ -7,17 +7,19 @@ import os
 import shlex
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from launcher.services import STOP_TIMEOUT_S, home
+from launcher.services import STOP_TIMEOUT_S, has_ended, home, still_running
 
 ROOT = Path(__file__).resolve().parent.parent
 LOG_LIMIT_BYTES = 10_000_000
 # In the environment of everything the runner starts, and of what that starts: `stop_processes` knows them by it.
 MARK = "ECGFM_RUNNER"
+ASK_TIMEOUT_S = 10  # honcho kills what has not ended after 5
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ def run(bind: str, folder: Path) -> int:
 
     (folder / "run").mkdir(parents=True, exist_ok=True)
     (folder / "logs").mkdir(parents=True, exist_ok=True)
+    (folder / "run" / "runner.pid").write_text(str(os.getpid()))
     manager = Manager()
     for process in process_types(bind):
         log = log_path(process.name, folder)
@@ -91,7 +94,7 @@ def marked_processes(folder: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get(MARK) == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
+            if process.environ().get(MARK) == str(folder) and not has_ended(process):
                 found.append(process)
         except (psutil.Error, OSError):
             continue  # another account's, or gone
@@ -99,26 +102,36 @@ def marked_processes(folder: Path) -> list[psutil.Process]:
 
 
 def stop_processes(folder: Path) -> list[str]:
-    """End all that a runner of this folder started, first asking, then not; return their command lines."""
+    """End all that a runner of this folder started and say which; what does not end when asked is killed."""
     processes = marked_processes(folder)
-    names = []
-    for process in processes:
-        try:
-            names.append(shlex.join(process.cmdline()))
+    names = [_words(process) for process in processes]
+    runners = [process for process in processes if process.pid == _runner_pid(folder)]
+    # A living runner asks each of its processes once; a second signal would be taken for impatience.
+    for process in runners or processes:
+        with suppress(psutil.NoSuchProcess):
             process.terminate()
-        except psutil.NoSuchProcess:
-            continue
+    alive = still_running(processes, ASK_TIMEOUT_S)
     deadline = time.monotonic() + STOP_TIMEOUT_S
-    _, alive = psutil.wait_procs(processes, timeout=8)
     while alive and time.monotonic() < deadline:
         for process in alive:
-            try:
+            with suppress(psutil.NoSuchProcess):
                 process.kill()
-            except psutil.NoSuchProcess:
-                continue
-        psutil.wait_procs(alive, timeout=2)
+        still_running(alive, timeout_s=2)
         alive = marked_processes(folder)
     return names
+
+
+def _runner_pid(folder: Path) -> int:
+    try:
+        return int((folder / "run" / "runner.pid").read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def _words(process: psutil.Process) -> str:
+    with suppress(psutil.Error):
+        return shlex.join(process.cmdline())
+    return f"process {process.pid}"
 
 
 if __name__ == "__main__":

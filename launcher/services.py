@@ -14,7 +14,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -197,11 +197,26 @@ def stop_services(folder: Path) -> list[str]:
 
 def end(process: psutil.Process, how: signal.Signals) -> None:
     """Send a signal and wait; a process that stays is killed."""
-    try:
+    with suppress(psutil.NoSuchProcess):
         process.send_signal(how)
-        process.wait(STOP_TIMEOUT_S)
+        if still_running([process], STOP_TIMEOUT_S):
+            process.kill()
+            still_running([process], STOP_TIMEOUT_S)
+
+
+def still_running(processes: list[psutil.Process], timeout_s: float) -> list[psutil.Process]:
+    """Wait until all have ended and return those that have not; one whose parent does not ask for its status has."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        processes = [process for process in processes if not has_ended(process)]
+        if not processes or time.monotonic() > deadline:
+            return processes
+        time.sleep(0.05)
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether a process is gone, or only its exit status is left."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
-        return
-    except psutil.TimeoutExpired:
-        process.kill()
-        process.wait(STOP_TIMEOUT_S)
+        return True
