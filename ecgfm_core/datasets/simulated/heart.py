@@ -217,9 +217,17 @@ def _personal(phases: tuple[Phase, ...], patient: Patient) -> tuple[Phase, ...]:
 def pvc_morphology(patient: Patient, rng: np.random.Generator) -> Morphology:
     """A wide beat of one focus with ST and T against the QRS."""
     phases = _personal(PVC_LEFT_QRS if patient.pvc_from_left else PVC_RIGHT_QRS, patient)
-    area = sum(np.array(vector) for _, _, vector in phases) / 3
-    vectors = {"t_vector": -0.62 * area, "st_vector": -0.12 * area}
-    return Morphology(phases, rng.uniform(0.135, 0.17), patient.qtc_s + 0.05, 0.0, **vectors, st_share=0.02, scale=1.1)
+    area = np.mean([vector for _, _, vector in phases], axis=0)
+    return Morphology(
+        phases,
+        qrs_s=rng.uniform(0.135, 0.17),
+        qtc_s=patient.qtc_s + 0.05,
+        pr_s=0.0,
+        t_vector=-0.62 * area,
+        st_vector=-0.12 * area,
+        st_share=0.02,
+        scale=1.1,
+    )
 
 
 def ramp(x: np.ndarray) -> np.ndarray:

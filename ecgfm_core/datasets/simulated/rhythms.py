@@ -112,7 +112,8 @@ def _with_premature(
             chosen.append(index)
         if len(chosen) == wanted:
             break
-    result, shift_s = [], 0.0
+    result: list[PlannedBeat] = []
+    shift_s = 0.0
     for index, beat in enumerate(beats):
         time_s, rr_s = beat.qrs_on_s + shift_s, beat.rr_s
         if index - 1 in chosen:
