@@ -31,7 +31,7 @@ class WaveformSerializer(s.ModelSerializer[Waveform]):
         fields = ("sha256", "lead_names", "sampling_rate_hz", "sample_count", "scale_mv", "calibrated", "scale_note")
 
 
-class SourceLabelSerializer(s.ModelSerializer[SourceLabel]):
+class GivenLabelSerializer(s.ModelSerializer[SourceLabel]):
     """A statement that came with a recording."""
 
     class Meta:
@@ -39,7 +39,7 @@ class SourceLabelSerializer(s.ModelSerializer[SourceLabel]):
         fields = ("system", "source_code", "code", "likelihood")
 
 
-class RecordingSerializer(s.ModelSerializer[Recording]):
+class StoredRecordingSerializer(s.ModelSerializer[Recording]):
     """A recording without its samples and without its patient."""
 
     pseudonym = s.CharField(source="__str__", read_only=True)
@@ -53,13 +53,13 @@ class RecordingSerializer(s.ModelSerializer[Recording]):
                   "source_abnormal", "imported_at", "waveform")  # fmt: skip
 
 
-class RecordingDetailSerializer(RecordingSerializer):
+class StoredRecordingDetailSerializer(StoredRecordingSerializer):
     """A recording with what came with it."""
 
-    source_labels = SourceLabelSerializer(many=True, read_only=True)
+    source_labels = GivenLabelSerializer(many=True, read_only=True)
 
-    class Meta(RecordingSerializer.Meta):
-        fields = (*RecordingSerializer.Meta.fields, "report_text", "source_labels")
+    class Meta(StoredRecordingSerializer.Meta):
+        fields = (*StoredRecordingSerializer.Meta.fields, "report_text", "source_labels")
 
 
 @extend_schema_view(get=extend_schema(parameters=[OpenApiParameter("dataset", int, description="Id of a dataset.")]))
@@ -67,7 +67,7 @@ class Recordings(generics.ListAPIView[Recording]):
     """All recordings, the newest first."""
 
     permission_classes = (roles(Role.ADMIN),)
-    serializer_class = RecordingSerializer
+    serializer_class = StoredRecordingSerializer
     pagination_class = Newest
 
     def get_queryset(self) -> QuerySet[Recording]:
@@ -81,7 +81,7 @@ class RecordingDetail(generics.RetrieveAPIView[Recording]):
     """One recording with its source labels and text."""
 
     permission_classes = (roles(Role.ADMIN),)
-    serializer_class = RecordingDetailSerializer
+    serializer_class = StoredRecordingDetailSerializer
     queryset = Recording.objects.select_related("dataset", "waveform").prefetch_related("source_labels")
 
 

@@ -17,8 +17,9 @@ from annotator.services import tokens
 class TokenSerializer(s.Serializer[Any]):
     """A token without its secret."""
 
-    id = s.CharField(help_text="The start of the secret.")
+    id = s.CharField()
     name = s.CharField()
+    begins_with = s.CharField()
     created_at = s.DateTimeField()
 
 

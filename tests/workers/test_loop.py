@@ -1,0 +1,58 @@
+"""Import, train, score, fill, release: each by a real worker process."""
+
+from annotator.models import AuditEvent, Checkpoint, Prediction, Round, ScoringRun
+from annotator.models.jobs import JobState
+from annotator.services import checkpoints, ingest, releases, rounds
+from ecgfm_core.release_format import verify_release
+from tests.workers.conftest import SMALL, ended, wait_for
+
+
+def test_the_whole_loop(worker, simulated, places, admin, settings):
+    run = ingest.start_import(path=str(simulated), dataset_name="sim", by=None)
+    wait_for(lambda: ended(run), "the import")
+    assert (run.state, run.added_count) == (JobState.FINISHED, 80), run.failure
+
+    training = checkpoints.start_training(
+        config_name="tiny_cpu", config=SMALL, dataset_ids=[run.dataset_id], seed=1, by=admin
+    )
+    wait_for(lambda: ended(training), "the training")
+    assert training.state == JobState.FINISHED, training.failure + training.log
+    checkpoint = Checkpoint.objects.get(run=training)
+    assert checkpoint.state == "current"
+    assert checkpoint.provenance["corrections"]["count"] == 0
+    assert AuditEvent.objects.filter(action="checkpoint promoted", actor=None).exists()
+    assert training.metrics.exists()
+    assert training.progress["done"] == training.progress["total"] > 0
+
+    scoring = ScoringRun.objects.get(checkpoint=checkpoint)
+    wait_for(lambda: ended(scoring), "the scoring")
+    assert scoring.state == JobState.FINISHED, scoring.failure
+    assert Prediction.objects.filter(checkpoint=checkpoint).count() == 80
+    one = Prediction.objects.filter(recording__split="train").first()
+    assert one.label_error is not None
+    assert one.label_error_detail["models"] == 3
+    assert len(one.label_probabilities) == len(checkpoint.label_codes)
+    assert len(one.embedding) == 4 * SMALL["width"]
+    assert not Prediction.objects.filter(recording__split="test", label_error__isnull=False).exists()
+    assert not list(settings.CHECKPOINT_DIR.glob("scoring-*"))
+
+    turn = rounds.create_round(
+        dataset_ids=[run.dataset_id], strategy="relabel", budget=20, audit_share=0.1, readers_per_item=1,
+        reveal="after_first_read", checkpoint=None, seed=0, by=admin,
+    )  # fmt: skip
+    rounds.request_fill(round=turn, by=admin)
+    wait_for(lambda: Round.objects.get(pk=turn.pk).state != Round.State.FILLING, "filling")
+    turn.refresh_from_db()
+    assert turn.state == Round.State.FILLED, turn.failure
+    assert turn.items.count() == 20
+    assert turn.items.filter(origin="audit").count() == 2
+    assert set(turn.items.values_list("recording__split", flat=True)) == {"train"}
+    assert "models say" in turn.items.filter(origin="strategy").first().reason
+
+    release = releases.start_release(
+        title="First", notes="", dataset_ids=[run.dataset_id], only_consensus=False, by=admin
+    )
+    wait_for(lambda: ended(release), "the release")
+    assert release.state == JobState.FINISHED, release.failure
+    assert release.recording_count == 80
+    assert verify_release(settings.RELEASE_DIR / release.path) == []
