@@ -35,7 +35,7 @@ export function drawCurves(element, { curves, reference = null, range = null }) 
     showlegend: true,
     legend: { orientation: "h", y: -0.22, x: 0 },
     xaxis: { ...AXIS, title: { text: "step", standoff: 4 }, rangemode: "tozero" },
-    yaxis: { ...AXIS, range, rangemode: range ? "normal" : "tozero" },
+    yaxis: range ? { ...AXIS, range: [...range] } : { ...AXIS, rangemode: "tozero" },
     shapes: reference ? [level(reference.value)] : [],
     annotations: reference ? [levelWords(reference)] : [],
     uirevision: "same",
