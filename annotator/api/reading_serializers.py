@@ -208,16 +208,24 @@ class AnnotationSerializer(s.ModelSerializer[Annotation]):
         return getattr(getattr(annotation, "revised_by", None), "pk", None)
 
 
+class ReceiptSerializer(s.ModelSerializer[Annotation]):
+    """What was stored, without what was sent."""
+
+    class Meta:
+        model = Annotation
+        fields = ("id", "item", "recording", "stage", "overall", "revises", "created_at")
+
+
 class StoredSerializer(s.Serializer[Any]):
     """A final read as stored."""
 
-    annotation = AnnotationSerializer()
+    annotation = ReceiptSerializer()
 
 
 class FirstReadSerializer(s.Serializer[Any]):
     """A first read as stored, and what may now be seen."""
 
-    annotation = AnnotationSerializer()
+    annotation = ReceiptSerializer()
     reveal = RevealSerializer()
 
 

@@ -14,7 +14,7 @@ from annotator.selectors.worklists import describe_recording
 
 def item_by_id(pk: int) -> QueueItem:
     """Return a queue item with what answering it needs; whose it is, the queue decides."""
-    found = QueueItem.objects.select_related("round__scheme", "recording__waveform").filter(pk=pk).first()
+    found = QueueItem.objects.select_related("round", "recording").filter(pk=pk).first()
     if found is None:
         raise NotFound(f"There is no queue item {pk}.")
     return found
@@ -36,9 +36,7 @@ def annotation_by_id(pk: int, person: User) -> Annotation:
 
 def adjudications() -> QuerySet[Adjudication]:
     """Return all adjudications, the oldest first."""
-    return Adjudication.objects.select_related(
-        "round__scheme", "recording__waveform", "claimed_by", "consensus"
-    ).order_by("pk")
+    return Adjudication.objects.select_related("round", "recording__waveform", "claimed_by", "consensus").order_by("pk")
 
 
 def adjudication_by_id(pk: int) -> Adjudication:

@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from django.core.cache import cache
-from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import JSONObject
 from django.utils.timezone import localtime
 
 from annotator.models import Annotation, Draft, QueueItem, Recording, Round, Skip, User
@@ -25,13 +26,17 @@ def held_items(reader: User) -> QuerySet[QueueItem]:
 def describe(items: Iterable[QueueItem], reader: User) -> list[dict[str, Any]]:
     """Return held items as the desk shows them: blind until the round's reveal allows more."""
     items = list(items)
-    reads = Annotation.objects.filter(item__in=items, reader=reader, stage=Annotation.Stage.FIRST)
-    blind_done = set(reads.values_list("item_id", flat=True))
-    drafts = {draft.item_id: draft for draft in Draft.objects.filter(item__in=items, reader=reader)}
-    return [_describe(item, item.pk in blind_done, drafts.get(item.pk)) for item in items]
+    reads = Annotation.objects.filter(item=OuterRef("pk"), reader=reader, stage=Annotation.Stage.FIRST)
+    drafts = Draft.objects.filter(item=OuterRef("pk"), reader=reader)
+    draft = JSONObject(content="content", version="version")
+    begun = QueueItem.objects.filter(pk__in=[item.pk for item in items])
+    known = {
+        pk: found for pk, *found in begun.values_list("pk", Exists(reads), Subquery(drafts.values(found=draft)[:1]))
+    }
+    return [_describe(item, *known[item.pk]) for item in items]
 
 
-def _describe(item: QueueItem, first_done: bool, draft: Draft | None) -> dict[str, Any]:
+def _describe(item: QueueItem, first_done: bool, draft: dict[str, Any] | None) -> dict[str, Any]:
     policy = item.round.reveal
     shown = policy == Round.Reveal.AT_ONCE or (policy == Round.Reveal.AFTER_FIRST_READ and first_done)
     blind = policy == Round.Reveal.AFTER_FIRST_READ and not first_done
@@ -41,7 +46,7 @@ def _describe(item: QueueItem, first_done: bool, draft: Draft | None) -> dict[st
         "recording": describe_recording(item.recording),
         "stage": Annotation.Stage.FIRST if blind else Annotation.Stage.FINAL,
         "lease_until": item.lease_until,
-        "draft": {"content": draft.content, "version": draft.version} if draft else None,
+        "draft": draft,
         "reveal": reveal(item) if shown else None,
     }
 

@@ -64,7 +64,7 @@ def _revise(annotation: Annotation, answer: Answer, key: UUID) -> Annotation:
     item = QueueItem.objects.select_related("round", "recording__waveform").get(pk=annotation.item_id)
     consensus.lock_copies(item)
     consensus.refuse_settled(item)
-    checked = answers.check(answer, item.round.scheme, item.recording)
+    checked = answers.check(answer, item.round.scheme_id, item.recording)
     newer = _write(item, annotation.reader, checked, Stage.FINAL, key, revises=annotation)
     consensus.conclude(item.round, item.recording)
     return newer
@@ -72,14 +72,12 @@ def _revise(annotation: Annotation, answer: Answer, key: UUID) -> Annotation:
 
 def _once(item: QueueItem, reader: User, answer: Answer, stage: Stage, key: UUID) -> Annotation:
     """Store a read, or return the one that this key stored before."""
-    if stored := _stored(key, reader, item.pk, stage):
-        return stored
     submit = _submit_first if stage == Stage.FIRST else _submit_final
-    checked = answers.check(answer, item.round.scheme, item.recording)
+    checked = answers.check(answer, item.round.scheme_id, item.recording)
     try:
         return submit(item, reader, checked, key)
     except (IntegrityError, WrongState) as error:
-        if stored := _stored(key, reader, item.pk, stage):  # the same request, sent twice at once
+        if stored := _stored(key, reader, item.pk, stage):  # the same request, sent twice
             return stored
         if isinstance(error, WrongState):
             raise
@@ -102,7 +100,7 @@ def _submit_final(item: QueueItem, reader: User, answer: Answer, key: UUID) -> A
     queue.answer(item=item, reader=reader)
     annotation = _write(item, reader, answer, Stage.FINAL, key)
     Draft.objects.filter(item=item, reader=reader).delete()
-    consensus.conclude(item.round, item.recording)
+    consensus.conclude(item.round, item.recording, only=annotation if item.round.readers_per_item == 1 else None)
     return annotation
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from annotator.errors import InvalidInput
-from annotator.models import Annotation, LabelScheme, Recording
+from annotator.models import Annotation, Recording
 from annotator.models.annotations import Overall
 from annotator.selectors import schemes
 from ecgfm_core import labels
@@ -69,7 +69,7 @@ class Answer:
         }
 
 
-def check(answer: Answer, scheme: LabelScheme, recording: Recording) -> Answer:
+def check(answer: Answer, scheme_id: int, recording: Recording) -> Answer:
     """Return the answer with `overall` filled in and blanks stripped; refuses what can't be a reading of it."""
     answer = replace(
         answer,
@@ -78,9 +78,9 @@ def check(answer: Answer, scheme: LabelScheme, recording: Recording) -> Answer:
         override_reason=answer.override_reason.strip(),
     )
     _check_limits(answer)
-    _check_statements(answer, scheme)
+    _check_statements(answer, scheme_id)
     answer = replace(answer, overall=_overall(answer))
-    _check_marks(answer, scheme, recording)
+    _check_marks(answer, scheme_id, recording)
     return answer
 
 
@@ -102,15 +102,15 @@ def _check_limits(answer: Answer) -> None:
         raise InvalidInput(f"display is an object of at most {DISPLAY_MAX} characters: speed, gain, filters, layout.")
 
 
-def _check_statements(answer: Answer, scheme: LabelScheme) -> None:
+def _check_statements(answer: Answer, scheme_id: int) -> None:
     if len(answer.statements) > STATEMENTS_MAX:
         raise InvalidInput(f"{len(answer.statements)} statements; at most {STATEMENTS_MAX} are kept.")
-    known = schemes.labels_by_code(scheme.pk)
+    known = schemes.labels_by_code(scheme_id)
     seen: set[str] = set()
     for statement in answer.statements:
         if statement.code not in known:
             raise InvalidInput(
-                f"{statement.code!r} is no statement of scheme {scheme.version}. Choose one of its {len(known)}."
+                f"{statement.code!r} is no statement of the round's scheme. Choose one of its {len(known)}."
             )
         if statement.qualifier not in QUALIFIERS:
             raise InvalidInput(
@@ -120,7 +120,7 @@ def _check_statements(answer: Answer, scheme: LabelScheme) -> None:
         if statement.code in seen:
             raise InvalidInput(f"{known[statement.code].name} is stated twice. Keep one of the two.")
         seen.add(statement.code)
-    if labels.NORMAL_ECG in seen and (abnormal := schemes.abnormal_codes(scheme.pk, seen)):
+    if labels.NORMAL_ECG in seen and (abnormal := schemes.abnormal_codes(scheme_id, seen)):
         raise InvalidInput(f"A normal ECG and {known[min(abnormal)].name} can't both hold. Remove one of the two.")
 
 
@@ -148,7 +148,7 @@ def _overall(answer: Answer) -> str:
     return overall
 
 
-def _check_marks(answer: Answer, scheme: LabelScheme, recording: Recording) -> None:
+def _check_marks(answer: Answer, scheme_id: int, recording: Recording) -> None:
     if len(answer.marks) > MARKS_MAX:
         raise InvalidInput(f"{len(answer.marks)} marks; at most {MARKS_MAX} are kept.")
     if not answer.marks:
@@ -159,8 +159,8 @@ def _check_marks(answer: Answer, scheme: LabelScheme, recording: Recording) -> N
         leads |= DERIVED_FROM_I_AND_II
     for number, mark in enumerate(answer.marks, start=1):
         _check_mark(f"Mark {number}", mark, leads, waveform.duration_s)
-        if mark.code and mark.code not in schemes.labels_by_code(scheme.pk):
-            raise InvalidInput(f"Mark {number}: {mark.code!r} is no statement of scheme {scheme.version}.")
+        if mark.code and mark.code not in schemes.labels_by_code(scheme_id):
+            raise InvalidInput(f"Mark {number}: {mark.code!r} is no statement of the round's scheme.")
 
 
 def _check_mark(name: str, mark: MarkAnswer, leads: set[str], duration_s: float) -> None:

@@ -13,8 +13,11 @@ statement, had nothing to be wrong. Normal statements (sinus rhythm) are left ou
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import OuterRef, Subquery
+
 from annotator.errors import WrongState
-from annotator.models import Adjudication, Annotation, Consensus, QueueItem, Recording, Round
+from annotator.models import Adjudication, Annotation, Consensus, QueueItem, Recording, Round, SourceLabel
 from annotator.models.annotations import Overall, Reading
 from annotator.selectors import schemes
 
@@ -57,14 +60,16 @@ def final_reads(round: Round, recording: Recording) -> list[Annotation]:
     return list(finals.filter(revised_by__isnull=True).order_by("item__copy"))
 
 
-def conclude(round: Round, recording: Recording) -> Consensus | Adjudication | None:
-    """Write the consensus or the adjudication of a recording whose copies are all answered; None while some wait."""
-    copies = QueueItem.objects.filter(round=round, recording=recording, state__in=OPEN)
-    if round.readers_per_item > 1 and copies.exists():
+def conclude(round: Round, recording: Recording, only: Annotation | None = None) -> Consensus | Adjudication | None:
+    """Write the consensus or the adjudication of a recording whose copies are all answered; None while some wait.
+
+    `only` is the first final read where a round asks for just one, so that nothing has to be looked up.
+    """
+    if only:
+        return write(round=round, recording=recording, reading=only, source=Consensus.Source.SINGLE)
+    if QueueItem.objects.filter(round=round, recording=recording, state__in=OPEN).exists():
         return None
     reads = final_reads(round, recording)
-    if not reads:
-        return None
     waiting = Adjudication.objects.filter(round=round, recording=recording, state=Adjudication.State.WAITING)
     if words := disagreement(reads):
         if not waiting.update(disagreement=words):
@@ -101,12 +106,15 @@ def write(
 
 def held_before(recording: Recording, round: Round) -> Held:
     """Return what held for a recording before this round."""
-    earlier = Consensus.objects.filter(recording=recording).exclude(round=round).order_by("-pk").first()
-    if earlier:
-        return Held(earlier.overall, codes_of(earlier))
-    overall = {None: "", True: Overall.ABNORMAL, False: Overall.NORMAL}[recording.source_abnormal]
-    codes = recording.source_labels.exclude(code="").values_list("code", flat=True)
-    return Held(overall, frozenset(codes))
+    earlier = Consensus.objects.filter(recording=OuterRef("pk")).exclude(round=round).order_by("-pk")
+    sources = SourceLabel.objects.filter(recording=OuterRef("pk")).exclude(code="").values("code")
+    overall, statements, codes = Recording.objects.values_list(
+        Subquery(earlier.values("overall")[:1]), Subquery(earlier.values("statements")[:1]), ArraySubquery(sources)
+    ).get(pk=recording.pk)
+    if overall:
+        return Held(overall, frozenset(statement["code"] for statement in statements))
+    derived = {None: "", True: Overall.ABNORMAL, False: Overall.NORMAL}[recording.source_abnormal]
+    return Held(derived, frozenset(codes))
 
 
 def differs(scheme_id: int, before: Held, now: Held) -> bool:

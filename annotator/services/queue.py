@@ -14,21 +14,30 @@ TRIES = 3
 SKIP_REASON_MAX = 300
 READER_LOCK = 7001  # first half of the advisory lock that a reader's own claims queue up on
 
-# The partial index item_waiting gives the order; a locked row is someone else's in a moment, so the next is taken.
+# Two statements in one round trip (parameters are bound in the client): the lock puts one reader's tabs in line, and
+# the second sees what the first waited for. The partial index item_waiting gives the order; a locked row is someone
+# else's in a moment, so the next one is taken.
 CLAIM = """
+SELECT pg_advisory_xact_lock(%(lock)s, %(reader)s);
 WITH next AS MATERIALIZED (
-    SELECT item.id FROM annotator_queueitem item
-    WHERE item.round_id = %(round)s AND item.state = 'waiting'
-      AND NOT EXISTS (
-          SELECT FROM annotator_queueitem other
-          WHERE other.round_id = item.round_id AND other.recording_id = item.recording_id
-            AND other.claimed_by_id = %(reader)s)
-      AND item.recording_id <> ALL (ARRAY(
-          SELECT passed.recording_id
-          FROM annotator_skip skip JOIN annotator_queueitem passed ON passed.id = skip.item_id
-          WHERE skip.reader_id = %(reader)s AND passed.round_id = %(round)s))
-    ORDER BY item.rank, item.copy LIMIT 1
-    FOR UPDATE OF item SKIP LOCKED)
+    SELECT first.id
+    FROM (SELECT id FROM annotator_round
+          WHERE state = 'open' AND (%(round)s IS NULL OR id = %(round)s) ORDER BY number) round
+    CROSS JOIN LATERAL (
+        SELECT item.id FROM annotator_queueitem item
+        WHERE item.round_id = round.id AND item.state = 'waiting'
+          AND NOT EXISTS (
+              SELECT FROM annotator_queueitem other
+              WHERE other.round_id = item.round_id AND other.recording_id = item.recording_id
+                AND other.claimed_by_id = %(reader)s)
+          AND item.recording_id <> ALL (ARRAY(
+              SELECT passed.recording_id
+              FROM annotator_skip skip JOIN annotator_queueitem passed ON passed.id = skip.item_id
+              WHERE skip.reader_id = %(reader)s AND passed.round_id = round.id))
+        ORDER BY item.rank, item.copy LIMIT 1
+        FOR UPDATE OF item SKIP LOCKED) first
+    WHERE (SELECT count(*) FROM annotator_queueitem WHERE claimed_by_id = %(reader)s AND state = 'claimed') < %(most)s
+    LIMIT 1)
 UPDATE annotator_queueitem item
 SET state = 'claimed', claimed_by_id = %(reader)s, claimed_at = %(now)s, lease_until = %(until)s, lapsed_from_id = NULL
 FROM next WHERE item.id = next.id
@@ -54,20 +63,25 @@ def claim_next(*, reader: User, round: Round | None = None) -> QueueItem | None:
     return None
 
 
-@transaction.atomic
 def _claim(reader: User, round: Round | None) -> int | None:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [READER_LOCK, reader.pk])
-        if held(reader).count() >= HELD_MAX:
-            return None
-        open_rounds = Round.objects.filter(state=Round.State.OPEN).order_by("number")
-        numbers = open_rounds.filter(pk=round.pk) if round else open_rounds
-        now = timezone.now()
-        for round_id in list(numbers.values_list("pk", flat=True)):
-            cursor.execute(CLAIM, {"round": round_id, "reader": reader.pk, "now": now, "until": _lease(now)})
-            if row := cursor.fetchone():
-                return row[0]
-    return None
+        cursor.execute(CLAIM, claim_parameters(reader, round))
+        cursor.nextset()
+        row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def claim_parameters(reader: User, round: Round | None) -> dict[str, object]:
+    """Return the parameters of CLAIM."""
+    now = timezone.now()
+    return {
+        "lock": READER_LOCK,
+        "reader": reader.pk,
+        "round": round.pk if round else None,
+        "most": HELD_MAX,
+        "now": now,
+        "until": _lease(now),
+    }
 
 
 def held(reader: User) -> models.QuerySet[QueueItem]:

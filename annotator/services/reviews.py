@@ -64,7 +64,7 @@ def settle(
         return stored
     if not open_to(adjudicator).filter(pk=adjudication.pk).exists():
         raise NotAllowed(f"You read {adjudication.recording} in {adjudication.round}; someone else has to settle it.")
-    checked = answers.check(answer, adjudication.round.scheme, adjudication.recording)
+    checked = answers.check(answer, adjudication.round.scheme_id, adjudication.recording)
     try:
         return _settle(adjudication, adjudicator, checked, reason, idempotency_key)
     except (IntegrityError, WrongState) as error:

@@ -51,7 +51,7 @@ def test_overall_follows_from_the_statements(answer, overall):
     ("answer", "words"),
     [
         (says(), "Nothing is said"),
-        (says("1"), "no statement of scheme"),
+        (says("1"), "no statement of the round's scheme"),
         (says(AF, AF), "stated twice"),
         (Answer(statements=(Statement(AF, "maybe"),)), "qualifier 'maybe'"),
         (says(AF, overall="fine"), "one of normal, abnormal, unreadable"),
@@ -71,7 +71,7 @@ def test_overall_follows_from_the_statements(answer, overall):
         (says(AF, marks=(mark(start_s=math.nan),)), "starts at nan"),
         (says(AF, marks=(mark(end_s=10.1),)), "ends at 10.1"),
         (says(AF, marks=(mark(end_s=0.5),)), "ends at 0.5"),
-        (says(AF, marks=(mark(code="1"),)), "no statement of scheme"),
+        (says(AF, marks=(mark(code="1"),)), "no statement of the round's scheme"),
         (says(AF, marks=(mark(),) * 201), "at most 200"),
         (says(*[AF] * 41), "at most 40"),
     ],

@@ -180,5 +180,5 @@ def test_queries_do_not_grow_with_the_round(count):
         with CaptureQueriesContext(connection) as queries:
             assert api.post(f"/api/v1/claims/{item.pk}/{stage}-read", body(AF), format="json").status_code == 201
         counted[stage] = len(queries)
-    most = {"claim": 13, "held": 6, "worklist": 6, "first": 16, "final": 18}
+    most = {"claim": 6, "held": 5, "worklist": 6, "first": 12, "final": 14}
     assert all(counted[name] <= most[name] for name in most), counted
