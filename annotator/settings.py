@@ -87,6 +87,7 @@ TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [BASE_DIR / "frontend" / "templates"],
+        "APP_DIRS": True,  # the API documentation brings its page
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",
@@ -166,6 +167,11 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "ECGFM",
     "DESCRIPTION": "Recordings, reading, rounds, training and curated releases.",
     "VERSION": "1",
+    "ENUM_NAME_OVERRIDES": {
+        "JobStateEnum": "annotator.models.jobs.JobState",
+        "RoundStateEnum": "annotator.models.rounds.Round.State",
+        "CheckpointStateEnum": "annotator.models.checkpoints.Checkpoint.State",
+    },
     "SERVE_PERMISSIONS": ["annotator.permissions.AnyRole"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

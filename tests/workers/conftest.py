@@ -30,16 +30,15 @@ class Worker:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *options: str, **more: str) -> None:
-        command = [sys.executable, "-m", "celery", "--app", "workers.app", "worker", "--queues", "data,score,train",
-                   "--concurrency", "1", "--without-mingle", "--without-gossip", "--without-heartbeat", *options]  # fmt: skip
+        # fmt: off
+        command = [
+            sys.executable, "-m", "celery", "--app", "workers.app", "worker", "--queues", "data,score,train",
+            "--concurrency", "1", "--without-mingle", "--without-gossip", "--without-heartbeat", *options,
+        ]
+        # fmt: on
+        names = environment(REMAP_SIGTERM="SIGQUIT", **more)
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                command,
-                stdout=log,
-                stderr=log,
-                env=environment(REMAP_SIGTERM="SIGQUIT", **more),
-                start_new_session=True,
-            )
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=names, start_new_session=True)
 
     def kill(self) -> None:
         """End the worker and its pool the hard way; what it has started is in a session of its own and outlives it."""
