@@ -8,7 +8,7 @@ ENVIRONMENTS = ("local", "production")
 SECRET_LENGTH_MIN = 50
 SECRET_DISTINCT_MIN = 5
 PLACEHOLDERS = ("change-me", "changeme", "django-insecure", "secret", "example")
-MAKE_SECRET = 'Make one with: python3 -c "import secrets; print(secrets.token_urlsafe(64))"'
+HOW_TO_MAKE_ONE = 'Make one with: python3 -c "import secrets; print(secrets.token_urlsafe(64))"'
 
 
 def check_environment(name: str) -> None:
@@ -24,7 +24,7 @@ def check_production(*, secrets: dict[str, str], debug: bool, allowed_hosts: lis
     values = list(secrets.values())
     if len(set(values)) < len(values):
         raise ImproperlyConfigured(
-            f"{' and '.join(secrets)} hold the same value; a leak of one would open the other. {MAKE_SECRET}"
+            f"{' and '.join(secrets)} hold the same value; a leak of one would open the other. {HOW_TO_MAKE_ONE}"
         )
     if debug:
         raise ImproperlyConfigured(
@@ -41,13 +41,13 @@ def check_production(*, secrets: dict[str, str], debug: bool, allowed_hosts: lis
 def _check_secret(name: str, value: str) -> None:
     """Refuse a secret that is missing, a placeholder or short; its value is never shown."""
     if not value:
-        raise ImproperlyConfigured(f"{name} is not set. {MAKE_SECRET}")
+        raise ImproperlyConfigured(f"{name} is not set. {HOW_TO_MAKE_ONE}")
     if value.lower().startswith(PLACEHOLDERS):
-        raise ImproperlyConfigured(f"{name} still holds a placeholder that everyone knows. {MAKE_SECRET}")
+        raise ImproperlyConfigured(f"{name} still holds a placeholder that everyone knows. {HOW_TO_MAKE_ONE}")
     if len(value) < SECRET_LENGTH_MIN or len(set(value)) < SECRET_DISTINCT_MIN:
         raise ImproperlyConfigured(
             f"{name} has {len(value)} characters, {len(set(value))} of them different; "
-            f"at least {SECRET_LENGTH_MIN} and {SECRET_DISTINCT_MIN} are needed. {MAKE_SECRET}"
+            f"at least {SECRET_LENGTH_MIN} and {SECRET_DISTINCT_MIN} are needed. {HOW_TO_MAKE_ONE}"
         )
 
 
@@ -60,5 +60,5 @@ def _check_hosts(allowed_hosts: list[str]) -> None:
     for host in allowed_hosts:
         if "*" in host or not host.strip("."):
             raise ImproperlyConfigured(
-                f"ALLOWED_HOSTS holds {host!r}, which lets any host name in. Name the hosts people type: ecg.example.org"
+                f"ALLOWED_HOSTS holds {host!r}, which lets any host name in. Name those people type: ecg.example.org"
             )

@@ -25,7 +25,7 @@ PORTS_TRIED = 100
 READY_TIMEOUT_S = 60
 
 
-class DemoFailed(Exception):
+class DemoError(Exception):
     """A step can't go on; the message says why and what to do."""
 
 
@@ -46,7 +46,7 @@ def main() -> int:
                 print("Everything is stopped; `make demo` goes on from here.")
     except KeyboardInterrupt:
         return 0
-    except DemoFailed as error:
+    except DemoError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
 
@@ -63,7 +63,7 @@ def run(folder: Path, data: str) -> int:
 
     def check() -> None:
         if runner.poll() is not None:
-            raise DemoFailed(f"A process ended that should run on: {last_lines(log_path('runner', folder))}")
+            raise DemoError(f"A process ended that should run on: {last_lines(log_path('runner', folder))}")
 
     from launcher import people, steps
 
@@ -73,7 +73,8 @@ def run(folder: Path, data: str) -> int:
     waiting = people.ensure_people()
     print(f"\nReady: {address}")
     if waiting:
-        print(f"Sign in as one of these; the passwords are shown this once:\n{people.table(people.give_passwords(waiting))}")
+        print("Sign in as one of these; the passwords are shown this once:")
+        print(people.table(people.give_passwords(waiting)))
     else:
         print("The passwords were shown by the first run; `make passwords` gives new ones.")
     print("Ctrl-C stops everything.", flush=True)
@@ -101,7 +102,7 @@ def only_one(folder: Path) -> Iterator[None]:
 
 
 def prepare_database(embedded: bool) -> None:
-    """Migrate; where the database is ours alone, put back jobs whose worker was stopped, without waiting for silence."""
+    """Migrate; where the database is ours alone, put back at once the jobs whose worker was stopped."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "annotator.settings")
     os.environ.setdefault("LOG_LEVEL", "WARNING")
     import django
@@ -123,7 +124,7 @@ def free_port(wanted: int) -> int:
             with suppress(OSError):
                 probe.bind(("127.0.0.1", port))
                 return port
-    raise DemoFailed(f"No port from {wanted} to {wanted + PORTS_TRIED - 1} is free. Name another: make demo PORT=9000")
+    raise DemoError(f"No port from {wanted} to {wanted + PORTS_TRIED - 1} is free. Name another: make demo PORT=9000")
 
 
 def start_runner(port: int, folder: Path) -> subprocess.Popen[bytes]:
@@ -146,7 +147,7 @@ def wait_until_ready(address: str, check: Callable[[], None]) -> None:
             return
         check()
         if time.monotonic() > deadline:
-            raise DemoFailed(f"The web server did not answer at {address}/ready within {READY_TIMEOUT_S} s.")
+            raise DemoError(f"The web server did not answer at {address}/ready within {READY_TIMEOUT_S} s.")
         time.sleep(0.2)
 
 

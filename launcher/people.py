@@ -2,6 +2,7 @@
 
 import os
 
+
 def ensure_people() -> list[str]:
     """Create the login of each role without a password where it is missing; return those that have none yet."""
     from annotator.models import Role, User

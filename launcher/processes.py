@@ -17,8 +17,12 @@ from launcher.services import STOP_TIMEOUT_S, has_ended, home, still_running
 
 ROOT = Path(__file__).resolve().parent.parent
 LOG_LIMIT_BYTES = 10_000_000
+# Threads wait for the database most of the time; workers are replaced now and then, against slow leaks.
+WEB_OPTIONS = ("--workers", "2", "--threads", "16", "--no-control-socket", "--max-requests", "100000",
+               "--max-requests-jitter", "10000")  # fmt: skip
 # In the environment of everything the runner starts, and of what that starts: `stop_processes` knows them by it.
 MARK = "ECGFM_RUNNER"
+TRAINING_THREADS_MAX = 4
 ASK_TIMEOUT_S = 10  # honcho kills what has not ended after 5
 
 
@@ -41,11 +45,7 @@ def worker(name: str, queues: tuple[str, ...], concurrency: int) -> ProcessType:
 def process_types(bind: str) -> tuple[ProcessType, ...]:
     """Return what runs: a web server at `bind`, a worker for short and one for long jobs, the scheduler."""
     return (
-        ProcessType(
-            "web",
-            ("gunicorn", "annotator.wsgi:application", "--bind", bind, "--workers", "2", "--threads", "16",
-             "--no-control-socket", "--max-requests", "100000", "--max-requests-jitter", "10000"),
-        ),  # fmt: skip
+        ProcessType("web", ("gunicorn", "annotator.wsgi:application", "--bind", bind, *WEB_OPTIONS)),
         # Two at once, so that leases and lost jobs are looked after while a long import runs.
         worker("worker", ("data", "score"), 2),
         worker("trainer", ("train",), 1),
@@ -57,8 +57,10 @@ def environment(folder: Path) -> dict[str, str]:
     """Return the environment the processes run in."""
     # SIGTERM ends a worker at once: a job it ran is taken up again from its row.
     ours = {"ECGFM_HOME": str(folder), MARK: str(folder), "REMAP_SIGTERM": "SIGQUIT", "PYTHONUNBUFFERED": "1"}
+    # Numbers are crunched in processes of their own, on all cores of a small machine; elsewhere one thread each.
+    threads = {"TRAINING_THREADS": str(min(TRAINING_THREADS_MAX, os.cpu_count() or 1)), "OMP_NUM_THREADS": "1"}
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
-    return {**os.environ, **ours, "PATH": path}
+    return {**threads, **os.environ, **ours, "PATH": path}
 
 
 def shell_command(process: ProcessType, folder: Path) -> str:

@@ -15,7 +15,7 @@ from annotator.models import Checkpoint, Dataset, ImportRun, Round, ScoringRun, 
 from annotator.models.jobs import Job, JobState
 from annotator.services import checkpoints, ingest, job_state, rounds
 from ecgfm_core.datasets import simulated
-from launcher.demo import DemoFailed
+from launcher.demo import DemoError
 from launcher.people import ensure_people
 
 SIMULATED = "simulated"
@@ -46,7 +46,7 @@ def source(data: str) -> tuple[Path, str]:
         return simulated_folder(), SIMULATED
     path = Path(data).expanduser().resolve()
     if not path.exists():
-        raise DemoFailed(f"DATA={data}: there is no folder or zip file {path}. Check the path for a typing error.")
+        raise DemoError(f"DATA={data}: there is no folder or zip file {path}. Check the path for a typing error.")
     return path, re.sub(r"[^A-Za-z0-9]+", "-", path.stem).strip("-").lower()[:60] or "recordings"
 
 
@@ -77,7 +77,7 @@ def import_recordings(path: Path, name: str, check: Check) -> Dataset:
         run = active or ingest.start_import(path=str(path), dataset_name=name, by=None)
         follow(run, "Import", check)
     if not run.dataset.recordings.exists():
-        raise DemoFailed(f"{path}: no recording could be imported. `manage.py import_recordings` lists the reasons.")
+        raise DemoError(f"{path}: no recording could be imported. `manage.py import_recordings` lists the reasons.")
     return run.dataset
 
 
@@ -136,7 +136,7 @@ def follow(job: Job, title: str, check: Check) -> None:
             bar.show(job.progress.get("done", 0), job.progress.get("total"), str(job.progress.get("message", "")))
             pause(job, check)
         if job.state != JobState.FINISHED:
-            raise DemoFailed(f"{title} {job.state}: {job.failure or 'no reason was given'}\n`make demo` tries again.")
+            raise DemoError(f"{title} {job.state}: {job.failure or 'no reason was given'}\n`make demo` tries again.")
 
 
 def follow_fill(turn: Round, check: Check) -> None:
@@ -145,7 +145,7 @@ def follow_fill(turn: Round, check: Check) -> None:
         while turn.state == Round.State.FILLING:
             pause(turn, check)
         if turn.state == Round.State.DRAFT:
-            raise DemoFailed(f"The round was not filled: {turn.failure}\n`make demo` tries again.")
+            raise DemoError(f"The round was not filled: {turn.failure}\n`make demo` tries again.")
         bar.show(1, 1)
 
 

@@ -14,7 +14,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 collect_ignore = ["real"] if REAL_MISSING else []
 
 
-def pytest_configure(config: pytest.Config) -> None:  # noqa: ARG001
+def pytest_configure(config: pytest.Config) -> None:
     """Refuse to go on without the real recordings where they are demanded."""
     if REAL_MISSING and os.environ.get("ECGFM_REQUIRE_REAL"):
         raise pytest.UsageError(
@@ -61,4 +61,4 @@ def django_db_setup(django_db_setup, django_db_blocker):
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute("SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'append_only_truncate'")
         for (table,) in cursor.fetchall():
-            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER append_only_truncate")  # noqa: S608
+            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER append_only_truncate")

@@ -34,7 +34,8 @@ def main() -> int:
     LOG.write_text("".join(lines))
     if process.returncode:
         last = "".join(lines[-LINES_SHOWN:])
-        print(f"\npip failed with status {process.returncode}; all it said is in {LOG}, at last:\n{last}", file=sys.stderr)
+        failed = f"\npip failed with status {process.returncode}; all it said is in {LOG}, at last:"
+        print(failed, last, sep="\n", file=sys.stderr)
     else:
         draw(1.0, started)
         print(f"Installed in {time.monotonic() - started:.0f} s")
@@ -59,9 +60,8 @@ def draw(share: float, started: float) -> None:
     """Draw the bar, on a terminal only."""
     if sys.stderr.isatty():
         filled = round(share * BAR_WIDTH)
-        bar = f"{'█' * filled}{' ' * (BAR_WIDTH - filled)}"
-        end = "\n" if share == 1 else ""
-        print(f"\rInstalling  {share:4.0%} |{bar}| {time.monotonic() - started:.0f} s", end=end, file=sys.stderr, flush=True)
+        bar = f"{share:4.0%} |{'█' * filled}{' ' * (BAR_WIDTH - filled)}| {time.monotonic() - started:.0f} s"
+        print(f"\rInstalling  {bar}", end="\n" if share == 1 else "", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,9 @@ HEAVY = ("torch", "sklearn", "modAL", "tokenizers")
 def heavy_after(code: str) -> set[str]:
     """Return which heavy packages a fresh process has loaded after some code."""
     ask = f"{code}; import sys; print('loaded', *[name for name in {HEAVY!r} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", ask], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return set(done.stdout.splitlines()[-1].split()[1:])
 
@@ -44,7 +46,9 @@ def test_import_contracts_hold():
 
 def test_web_side_and_workers_name_the_same_tasks():
     code = "from workers.app import app; app.loader.import_default_modules(); print(*sorted(app.tasks))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     from annotator.jobs import TASKS
 

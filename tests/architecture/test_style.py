@@ -80,13 +80,25 @@ def test_nothing_is_skipped_or_mocked():
     assert found == []
 
 
+def scripts() -> dict[str, str]:
+    """Return every script of ours by its name below static/js."""
+    folder = ROOT / "frontend" / "static" / "js"
+    return {str(path.relative_to(folder)): path.read_text() for path in sorted(folder.rglob("*.js"))}
+
+
+def scripts_with(pattern: str) -> set[str]:
+    """Return the names of the scripts in which a pattern is found."""
+    return {name for name, text in scripts().items() if re.search(pattern, text)}
+
+
 def test_only_one_script_fetches_and_only_sheets_know_plotly():
-    scripts = {str(path.relative_to(ROOT / "frontend" / "static" / "js")): path.read_text()
-               for path in sorted((ROOT / "frontend" / "static" / "js").rglob("*.js"))}  # fmt: skip
-    assert {name for name, text in scripts.items() if re.search(r"\bfetch\(|XMLHttpRequest|sendBeacon", text)} == {"lib/api.js"}
-    assert {name for name, text in scripts.items() if re.search(r"\bPlotly\.", text)} <= {"lib/sheet.js", "lib/chart.js"}
-    pages = {name for name in scripts if not name.startswith("lib/")}
-    for name, text in scripts.items():
+    assert scripts_with(r"\bfetch\(|XMLHttpRequest|sendBeacon") == {"lib/api.js"}
+    assert scripts_with(r"\bPlotly\.") <= {"lib/sheet.js", "lib/chart.js"}
+    assert scripts_with(r"\beval\(|new Function\(") == set()
+
+
+def test_no_script_imports_a_page():
+    pages = {name for name in scripts() if not name.startswith("lib/")}
+    for name, text in scripts().items():
         for target in re.findall(r"from\s+[\"']([^\"']+)[\"']", text):
             assert Path(target).name not in pages, f"{name} imports the page {target}"
-    assert not {name for name, text in scripts.items() if re.search(r"\beval\(|new Function\(", text)}

@@ -1,6 +1,7 @@
 """The files in deploy/ say what the program really does: no container engine runs here, so they are held against it."""
 
 import importlib.metadata
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -20,7 +21,7 @@ DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 HOME = "/var/lib/ecgfm"
 # Where each process of the launcher runs in compose.
 PLACES = {"web": ["web"], "worker": ["worker-cpu"], "trainer": ["trainer-cpu", "trainer-gpu"], "beat": ["scheduler"]}
-PROCESSES = {process.name: process for process in process_types("0.0.0.0:8000")}  # noqa: S104
+PROCESSES = {process.name: process for process in process_types("0.0.0.0:8000")}
 
 
 def settings_variables() -> set[str]:
@@ -33,7 +34,7 @@ def example_variables() -> dict[str, str]:
     """Return the variables of env.example with the line above each."""
     lines = (DEPLOY / "env.example").read_text().splitlines()
     found = {}
-    for above, line in zip(lines, lines[1:], strict=False):
+    for above, line in itertools.pairwise(lines):
         if match := re.fullmatch(r"(?:# )?([A-Z][A-Z_]+)=.*", line):
             found[match[1]] = above
     return found

@@ -22,6 +22,7 @@ class Guard:
             raise ModuleNotFoundError(f"{{name}} is not in this image", name=name)
 sys.meta_path.insert(0, Guard())
 """
+MANAGE = "import manage, sys; sys.argv = 'manage.py"
 
 
 def closure(extras: set[str]) -> set[str]:
@@ -81,8 +82,8 @@ def run_guarded(code: str, extras: set[str], tmp_path: Path) -> subprocess.Compl
     "code",
     [
         "import annotator.wsgi",
-        "import sys; sys.argv = ['manage.py', 'check', '--deploy', '--fail-level', 'WARNING']; import manage; manage.main()",
-        "import sys; sys.argv = ['manage.py', 'collectstatic', '--noinput', '-v0']; import manage; manage.main()",
+        f"{MANAGE} check --deploy --fail-level WARNING'.split(); manage.main()",
+        f"{MANAGE} collectstatic --noinput -v0'.split(); manage.main()",
     ],
 )
 def test_the_web_image_needs_no_more_than_the_base(code, tmp_path):

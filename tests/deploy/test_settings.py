@@ -79,7 +79,11 @@ def test_production_never_starts_embedded_servers(tmp_path):
 
 def test_local_secrets_are_made_once_and_private(tmp_path):
     environment = {"PATH": os.environ["PATH"], "ECGFM_HOME": str(tmp_path)}
-    show = [sys.executable, "-c", "from annotator.settings import SECRET_KEY, PATIENT_HASH_KEY as p; print(SECRET_KEY, p)"]
+    show = [
+        sys.executable,
+        "-c",
+        "from annotator.settings import SECRET_KEY, PATIENT_HASH_KEY as p; print(SECRET_KEY, p)",
+    ]
     starts = [subprocess.Popen(show, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     shown = {one.communicate(timeout=60)[0] for one in starts}
     assert len(shown) == 1

@@ -55,7 +55,8 @@ def test_two_starts_at_once_make_one_server(folder):
         urls = {starter.communicate(timeout=90)[0].strip() for starter in starters}
         assert len(urls) == 1
         assert find(folder) is not None
-        holders = [one for one in psutil.process_iter(["cmdline"]) if str(folder / call[6:]) in (one.info["cmdline"] or [])]
+        data = str(folder / call.removeprefix("start_"))
+        holders = [one for one in psutil.process_iter(["cmdline"]) if data in (one.info["cmdline"] or [])]
         assert len(holders) == 1
 
 
