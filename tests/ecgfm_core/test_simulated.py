@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from ecgfm_core import labels
 from ecgfm_core.datasets.simulated import CLEAN, CONDITIONS, Artefacts, Simulated, simulate
 from ecgfm_core.errors import ConfigError
 
@@ -243,12 +244,19 @@ def test_st_depression_and_t_inversion_are_there() -> None:
 
 def test_findings_are_simulated_together_and_reported() -> None:
     made = simulate(["atrial_fibrillation", "rbbb"], seed=1)
-    assert made.codes == ("164889003", "59118001")
+    assert made.codes == ("164889003", "713427006")
     report = made.recording.report_text
     assert "fibrillation" in report
     assert "right bundle branch block" in report.lower()
     assert f"{made.rate_bpm:.0f}" in report
     assert report.endswith(".")
+
+
+def test_every_code_is_one_of_the_label_scheme_and_only_sinus_rhythm_is_normal() -> None:
+    for name, condition in CONDITIONS.items():
+        for code in condition.codes:
+            assert labels.map_code("snomed", code) == (code,)
+        assert labels.abnormal(condition.codes) is (name != "sinus_rhythm")
 
 
 def test_a_loose_chest_electrode_leaves_a_flat_lead_and_mains_hum_is_at_its_frequency() -> None:

@@ -78,7 +78,7 @@ _TABLE = (
     Condition(
         "rbbb",
         False,
-        ("59118001",),
+        ("713427006",),
         ("Right bundle branch block", "Complete right bundle branch block"),
         1.0,
         conflicts=_BLOCKS | {"lvh", "t_inversion", "low_voltage"},
@@ -102,7 +102,7 @@ _TABLE = (
     Condition(
         "inferior_infarction",
         False,
-        ("164865005", "164917005"),
+        ("73795002",),
         ("Inferior myocardial infarction", "Q waves II, III and aVF, inferior infarction"),
         1.0,
         conflicts=_REPOLARISATION | {"lbbb", "lvh", "low_voltage"},
