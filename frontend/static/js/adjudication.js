@@ -46,7 +46,7 @@ class AdjudicationPage {
         { keys: ["b"], words: "abnormal", group, run: () => this.form.choose("abnormal"), when: open },
         { keys: ["u"], words: "unreadable, with a reason", group, run: () => this.form.choose("unreadable"), when: open },
         { keys: ["r"], words: "reason of the decision", group, run: () => part("reason").focus(), when: open },
-        { keys: ["z", "Ctrl+z"], words: "undo", group, run: this.actions.undo, when: open },
+        { keys: ["z", "Ctrl+Z"], words: "undo", group, run: this.actions.undo, when: open },
         { keys: ["Ctrl+Enter"], words: "settle and next", group, run: this.actions.settle, inFields: true, when: open },
         { keys: ["g"], words: "give back", group, run: this.actions["give-back"], when: open },
         ...this.viewer.keys,

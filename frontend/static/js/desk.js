@@ -1,6 +1,7 @@
 // The desk: one recording after the other, first read, reveal, final read.
 
 import { ApiError, get, idempotencyKey, post, retrying, url } from "lib/api.js";
+import { h } from "lib/dom.js";
 import { Draft, dropOldDrafts, forgetDraft } from "lib/drafts.js";
 import { bindKeys } from "lib/keys.js";
 import { Outbox } from "lib/outbox.js";
@@ -20,7 +21,10 @@ class Desk {
   constructor(scheme) {
     this.scheme = scheme;
     this.viewer = new Viewer(part("viewer"), dialogs);
-    this.form = new ReadingForm(part("reading"), scheme, { onChange: () => this.changed() });
+    this.form = new ReadingForm(part("reading"), scheme, {
+      onChange: () => this.changed(),
+      onRender: (overall, confidence) => this.summary(overall, confidence),
+    });
     this.queue = new Queue({ onLost: (words) => this.notice(words) });
     this.outbox = new Outbox(user, {
       onStored: (entry) => this.stored(entry),
@@ -58,7 +62,7 @@ class Desk {
         { keys: ["u"], words: "unreadable, with a reason", group: "Reading", run: this.actions.unreadable, when: reading },
         { keys: ["q"], words: "next confidence", group: "Reading", run: () => this.form.nextConfidence(), when: reading },
         { keys: ["t"], words: "text", group: "Reading", run: () => part("text").focus(), when: reading },
-        { keys: ["z", "Ctrl+z"], words: "undo", group: "Reading", run: this.actions.undo, when: reading },
+        { keys: ["z", "Ctrl+Z"], words: "undo", group: "Reading", run: this.actions.undo, when: reading },
         { keys: ["a"], words: "accept the model (final read)", group: "Reading", run: this.actions.accept, when: () => final() && this.item.reveal.model },
         { keys: ["k"], words: "keep the first read (final read)", group: "Reading", run: this.actions.keep, when: () => final() && this.first },
         { keys: ["Ctrl+Enter"], words: "reveal; submit and next", group: "Reading", run: this.actions.submit, inFields: true, when: reading },
@@ -83,9 +87,14 @@ class Desk {
 
   notice(words) {
     const box = part("notice");
-    box.replaceChildren();
-    if (words) box.append(Object.assign(document.createElement("p"), { className: "notice warning", textContent: words }));
+    box.replaceChildren(...(words ? [h("p", { class: "notice warning", text: words })] : []));
     if (words) part("body").scrollTop = 0;
+  }
+
+  /** What a submit would say, beside its button: the choices may be scrolled out of sight. */
+  summary(overall, confidence) {
+    const words = overall ? `${overall[0].toUpperCase()}${overall.slice(1)}` : "";
+    part("summary").replaceChildren(...(words ? [h("strong", { text: words }), h("span", { class: "soft", text: `${confidence} confidence` })] : []));
   }
 
   problem(words) {
@@ -125,7 +134,7 @@ class Desk {
     }
     part("empty").hidden = true;
     this.draft = new Draft(item, user, { say: (words, kind) => this.say(words, kind) });
-    this.keep_ = { ...(this.draft.content?.keys || {}) };
+    this.submitKeys = { ...(this.draft.content?.keys || {}) };
     this.first = this.draft.content?.first || item.first_read || null;
     this.form.load(this.draft.content?.reading || this.first);
     this.stageShown(item.stage);
@@ -177,14 +186,14 @@ class Desk {
 
   changed() {
     this.problem("");
-    this.draft.save({ reading: this.form.draft, first: this.first, keys: this.keep_, duration_ms: this.watch.ms });
+    this.draft.save({ reading: this.form.draft, first: this.first, keys: this.submitKeys, duration_ms: this.watch.ms });
   }
 
   /** The body of a submit; its key stays the same however often it is sent. */
   body(stage) {
-    this.keep_[stage] ||= idempotencyKey();
+    this.submitKeys[stage] ||= idempotencyKey();
     const answer = this.form.value;
-    return { ...answer, idempotency_key: this.keep_[stage], display: this.viewer.sheet.display, duration_ms: this.watch.ms, marks: [] };
+    return { ...answer, idempotency_key: this.submitKeys[stage], display: this.viewer.sheet.display, duration_ms: this.watch.ms, marks: [] };
   }
 
   async submit() {
@@ -219,7 +228,7 @@ class Desk {
     this.item.stage = "final";
     this.problem("");
     this.stageShown("final");
-    this.draft.save({ reading: this.form.draft, first: this.first, keys: this.keep_, duration_ms: this.watch.ms });
+    this.draft.save({ reading: this.form.draft, first: this.first, keys: this.submitKeys, duration_ms: this.watch.ms });
     if (document.activeElement) document.activeElement.blur();
   }
 
@@ -253,6 +262,7 @@ class Desk {
       return;
     }
     this.item = null;
+    if (round) this.progress({ ...round, read: Math.min(round.read + 1, round.total) });
     await this.start();
   }
 

@@ -1,11 +1,13 @@
 // One table of keys: what it binds is what `?` shows. No shortcut acts while a field has the focus, but those that say so.
 
-const inField = (target) => target.closest("input:not([type=radio]):not([type=checkbox]), textarea, select, [contenteditable]") !== null;
+const FIELDS = "input:not([type=radio]):not([type=checkbox]), textarea, select, [contenteditable]";
+// A dialog that closed may leave the focus in a field of its own that nobody sees any more.
+const inField = (target) => target.closest(FIELDS) !== null && target.closest("dialog:not([open])") === null;
 
 /** "Ctrl+Enter" for Ctrl or Cmd with Enter, else the key as typed, letters in lower case. */
 function pressed(event) {
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  return event.ctrlKey || event.metaKey ? `Ctrl+${key}` : key;
+  return event.ctrlKey || event.metaKey ? `Ctrl+${key.length === 1 ? key.toUpperCase() : key}` : key;
 }
 
 /**

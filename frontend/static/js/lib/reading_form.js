@@ -16,12 +16,13 @@ function lacking(reading, derived) {
   return null;
 }
 
-/** The form of templates/parts/reading.html; `onChange()` after every change by the person. */
+/** The form of templates/parts/reading.html; `onChange()` after every change by the person, `onRender(overall, confidence)` after each drawing. */
 export class ReadingForm {
-  constructor(root, scheme, { onChange = () => {} } = {}) {
+  constructor(root, scheme, { onChange = () => {}, onRender = () => {} } = {}) {
     this.root = root;
     this.scheme = scheme;
     this.onChange = onChange;
+    this.onRender = onRender;
     this.state = structuredClone(EMPTY);
     this.undoable = [];
     this.part = (name) => root.querySelector(`[data-${name}]`);
@@ -213,6 +214,7 @@ export class ReadingForm {
     for (const radio of this.part("overall").querySelectorAll("input")) radio.checked = radio.value === overall;
     for (const radio of this.part("confidence").querySelectorAll("input")) radio.checked = radio.value === state.confidence;
     this.part("follows").textContent = derived ? overall === derived ? "as the statements say" : `the statements say ${derived}` : "";
+    this.onRender(overall, state.confidence);
     this.part("unreadable").hidden = overall !== "unreadable";
     this.part("override").hidden = overall === "unreadable" || !derived || derived === overall;
     const put = (field, value) => field.value !== value && (field.value = value);

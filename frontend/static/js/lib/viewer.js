@@ -89,11 +89,12 @@ export class Viewer {
     const rate = recording.sampling_rate_hz;
     const name = document.createElement("strong");
     name.textContent = `${recording.pseudonym} · ${age} · ${sex}`;
+    const note = (recording.quality?.findings || []).map((words) => fact("", warning(words)));
     const facts = measured(recording.measurements).map(([label, value]) => fact(label, value));
     facts.push(fact(`${+rate.toFixed(1)} Hz`, `${+recording.duration_s.toFixed(1)} s`));
     if (rate < 250) facts.push(fact("", `${+rate.toFixed(0)} Hz: nothing above ${+(rate / 2).toFixed(0)} Hz`));
     if (!recording.calibrated) facts.push(fact("", warning("uncalibrated: heights are not millivolts")));
-    this.part("head").replaceChildren(name, ...facts);
+    this.part("head").replaceChildren(name, ...facts, ...note);
   }
 
   #foot() {
@@ -101,7 +102,7 @@ export class Viewer {
     const { speed, gain } = sheet.view;
     const scale = document.createElement("span");
     scale.className = "soft";
-    scale.textContent = `as recorded, no filter · ${sheet.fitted ? "fitted to the window, not to scale" : "true scale"}`;
+    scale.textContent = `as recorded, no filter · ${sheet.fitted ? "not to scale" : "true scale"}`;
     const strong = (words) => Object.assign(document.createElement("strong"), { textContent: words });
     this.part("scale").replaceChildren(strong(`${speed} mm/s`), strong(`${gain} mm/${sheet.recording.calibrated ? "mV" : "unit"}`), scale);
     this.part("layout").textContent = sheet.layout.words;
