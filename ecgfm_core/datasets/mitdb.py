@@ -7,11 +7,13 @@ from pathlib import Path
 from ecgfm_core.datasets import wfdb_folder
 from ecgfm_core.datasets.layout import Entry, Files, Layout
 from ecgfm_core.errors import FormatError
+from ecgfm_core.formats.files import refuse_pointer, refuse_short
 from ecgfm_core.formats.header import read_header
 from ecgfm_core.recording import Recording, SourceCode
 
 # Beat symbols of the PhysioBank annotation codes; others (noise, comments, waves) say nothing of the diagnosis.
 BEATS = frozenset("NLRBAaJSVrFejnE/fQx!")
+_END_MARK = b"\0\0"
 _SAME_PATIENT = {"202": "201"}  # both are of one person
 
 
@@ -21,10 +23,15 @@ def read_beats(path: Path) -> tuple[SourceCode, ...]:
     Raises
     ------
     FormatError
-        If the file can't be read as WFDB annotations.
+        If the file is empty, a pointer, or can't be read as WFDB annotations.
     """
     import wfdb  # loads slowly
 
+    refuse_short(path, f"annotation file {path.name}", len(_END_MARK))
+    data = path.read_bytes()
+    refuse_pointer(data, f"annotation file {path.name}")
+    if not data.endswith(_END_MARK):
+        raise FormatError(f"annotation file {path.name} is cut off: its end mark is missing; fetch it again")
     try:
         annotation = wfdb.rdann(str(path.with_suffix("")), path.suffix[1:])
     except Exception as error:  # whatever the package trips over is a fault of the file

@@ -32,11 +32,11 @@ def _entries(files: Files) -> Iterator[Entry]:
         raise FormatError(f"{TABLE}: columns {', '.join(missing)} are missing; take the official table")
     root = table.parent.relative_to(files.root).as_posix()
     prefix = "" if root == "." else f"{root}/"
-    for number, row in enumerate(rows, start=2):
-        path = _file_of(files, row, prefix)
-        fold = _number(row.get("strat_fold"))
-        load = _load(files, prefix + path, path, row, number)
-        yield Entry(path or f"{TABLE}, line {number}", load, int(fold) if fold is not None else None)
+    for row in rows:
+        name = _file_of(files, row, prefix)
+        fallback = f"{TABLE}, ecg_id {row['ecg_id']}"
+        load = _load(files, f"{prefix}{name}.hea", name, row) if name else _refuse(fallback)
+        yield Entry(name or fallback, load, _fold(row))
 
 
 def _file_of(files: Files, row: Mapping[str, str | None], prefix: str) -> str:
@@ -46,13 +46,20 @@ def _file_of(files: Files, row: Mapping[str, str | None], prefix: str) -> str:
     return next((name for name in safe if f"{prefix}{name}.hea" in files.known), safe[-1] if safe else "")
 
 
-def _load(files: Files, path: str, name: str, row: Mapping[str, str | None], number: int) -> Callable[[], Recording]:
+def _load(files: Files, path: str, name: str, row: Mapping[str, str | None]) -> Callable[[], Recording]:
+    return lambda: _told(formats.read(files.root / path, name), row)
+
+
+def _refuse(name: str) -> Callable[[], Recording]:
     def load() -> Recording:
-        if not name:
-            raise FormatError(f"{TABLE}, line {number}: no usable file name; a path inside the set is needed")
-        return _told(formats.read(files.root / f"{path}.hea", name), row)
+        raise FormatError(f"{name}: no usable file name; a path inside the set is needed")
 
     return load
+
+
+def _fold(row: Mapping[str, str | None]) -> int | None:
+    fold = _number(row.get("strat_fold"))
+    return int(fold) if fold is not None else None
 
 
 def _told(recording: Recording, row: Mapping[str, str | None]) -> Recording:
@@ -64,7 +71,7 @@ def _told(recording: Recording, row: Mapping[str, str | None]) -> Recording:
     elif age is not None and not 0 <= age <= 120:
         remarks.append(f"age {age:g} left out; 0 to 120 years are believed")
         age = None
-    patient, fold = _number(row.get("patient_id")), _number(row.get("strat_fold"))
+    patient = _number(row.get("patient_id"))
     return replace(
         recording,
         age_years=age,
@@ -72,7 +79,7 @@ def _told(recording: Recording, row: Mapping[str, str | None]) -> Recording:
         acquired_at=_date(row.get("recording_date")),
         centre="PTB-XL",
         patient_key=str(int(patient)) if patient is not None else "",
-        fold=int(fold) if fold is not None else None,
+        fold=_fold(row),
         report_text=(row.get("report") or "").strip(),
         source_codes=_source_codes(recording.name, row.get("scp_codes") or ""),
         remarks=tuple(remarks),

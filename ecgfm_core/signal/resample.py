@@ -9,7 +9,7 @@ from ecgfm_core.errors import RecordingError
 from ecgfm_core.recording import SAMPLING_RATE_HZ_RANGE
 from ecgfm_core.signal.filters import fill_missing
 
-_DENOMINATOR_MAX = 1000
+_DENOMINATOR_MAX = 10_000  # within a sample over 48 h, also for rates such as 249.89 Hz
 
 
 def resample(waveform_mv: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:

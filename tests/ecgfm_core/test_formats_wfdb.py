@@ -30,9 +30,10 @@ def test_values_are_those_of_the_package(tmp_path: Path, kind: str, samples: int
     limit = 2 ** (bits - 1) - 1
     steps = np.random.default_rng(1).integers(-limit, limit + 1, (samples, 3))
     steps[5, 1] = -(2 ** ({"24": 24, "32": 32}.get(kind, bits) - 1))
+    written = "16" if kind in OWN else kind
     wfdb.wrsamp(
-        "r", 360, ["mV"] * 3, ["MLII", "V1", "V5"], d_signal=steps, fmt=["16" if kind in OWN else kind] * 3, adc_gain=[2000, 1500.5, 10000],
-        baseline=[10, 0, -20], write_dir=str(tmp_path),
+        "r", 360, ["mV"] * 3, ["MLII", "V1", "V5"], d_signal=steps, fmt=[written] * 3,
+        adc_gain=[2000, 1500.5, 10000], baseline=[10, 0, -20], write_dir=str(tmp_path),
     )  # fmt: skip
     path = tmp_path / "r.hea"
     if kind in OWN:
