@@ -94,7 +94,7 @@ def datasets_with_counts() -> list[Dataset]:
         abnormal_count=Count("recordings", filter=Q(recordings__source_abnormal=True)),
     )
     read = dict(Consensus.objects.values_list("recording__dataset").annotate(Count("recording", distinct=True)))
-    rows = list(counted.order_by("name"))
+    rows: list[Dataset] = list(counted.order_by("name"))
     for row in rows:
         row.read_count = read.get(row.pk, 0)  # type: ignore[attr-defined]
     return rows

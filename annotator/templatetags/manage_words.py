@@ -104,7 +104,7 @@ def spoken(job: Job) -> str:
     """Say a job's state and its progress in tenths: often enough for a screen reader."""
     share = share_done(job)
     tenths = f", {share // 10 * 10} %" if active(job) and share is not None else ""
-    return f"{job.get_state_display()}{tenths}"  # type: ignore[attr-defined]
+    return f"{job.get_state_display()}{tenths}"
 
 
 @register.filter

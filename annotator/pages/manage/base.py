@@ -10,14 +10,23 @@ from django.db.models import QuerySet
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from annotator.errors import AnnotatorError
-from annotator.models import Role
+from annotator.models import Role, User
 from annotator.permissions import page_roles
 from ecgfm_core.errors import EcgfmError
 
 PAGE_ROWS = 50
+
+
+class AdminRequest(HttpRequest):
+    """A request that `admin_page` let through."""
+
+    user: User
+
+
 admin_page = page_roles(Role.ADMIN)
 Row = TypeVar("Row")
 
@@ -54,7 +63,7 @@ def action(to: str) -> Callable[[Callable[..., str]], Callable[..., HttpResponse
                 messages.success(request, view(request, **ids))
             except (AnnotatorError, EcgfmError) as error:
                 messages.error(request, str(error))
-            return redirect(to.rstrip("/"), **(ids if to.endswith("/") else {}))
+            return redirect(reverse(to.rstrip("/"), kwargs=ids if to.endswith("/") else {}))
 
         return admin_page(require_POST(acted))
 

@@ -12,7 +12,7 @@ from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_POST
 
 from annotator.models import ImportRun
-from annotator.pages.manage.base import action, admin_page, attempt, page, paged, words
+from annotator.pages.manage.base import AdminRequest, action, admin_page, attempt, page, paged, words
 from annotator.pages.manage.forms import ImportForm, UploadForm
 from annotator.selectors import manage
 from annotator.selectors.loop import datasets_with_counts
@@ -21,7 +21,7 @@ from annotator.services import ingest, job_state
 
 @admin_page
 @ensure_csrf_cookie
-def datasets(request: HttpRequest) -> HttpResponseBase:
+def datasets(request: AdminRequest) -> HttpResponseBase:
     """List datasets and imports; POST imports from the server's import folder."""
     form = ImportForm(request.POST) if request.method == "POST" else ImportForm(initial=request.GET.dict())
     if request.method == "POST" and (run := attempt(form, ingest.start_import, by=request.user)):
@@ -45,7 +45,7 @@ def _render(request: HttpRequest, form: Form, upload: Form) -> HttpResponse:
 
 @admin_page
 @require_POST
-def upload(request: HttpRequest) -> HttpResponseBase:
+def upload(request: AdminRequest) -> HttpResponseBase:
     """Take an uploaded zip file and queue its import; a script asks for JSON, a plain form for a page."""
     form = UploadForm(request.POST, request.FILES)
     run = attempt(form, _import_upload, by=request.user)

@@ -5,7 +5,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 
 from annotator.models import CuratedRelease
-from annotator.pages.manage.base import action, admin_page, attempt, page, paged
+from annotator.pages.manage.base import AdminRequest, action, admin_page, attempt, page, paged
 from annotator.pages.manage.forms import ReleaseForm
 from annotator.selectors import manage
 from annotator.services import job_state
@@ -13,7 +13,7 @@ from annotator.services import releases as service
 
 
 @admin_page
-def releases(request: HttpRequest) -> HttpResponseBase:
+def releases(request: AdminRequest) -> HttpResponseBase:
     """List releases; POST asks for one."""
     form = ReleaseForm(request.POST or None)
     if request.method == "POST" and (row := attempt(form, service.start_release, by=request.user)):

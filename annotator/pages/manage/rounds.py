@@ -5,7 +5,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 
 from annotator.models import Checkpoint, Round
-from annotator.pages.manage.base import action, admin_page, attempt, page, paged
+from annotator.pages.manage.base import AdminRequest, action, admin_page, attempt, page, paged
 from annotator.pages.manage.forms import RoundForm
 from annotator.pages.manage.report import report_lines
 from annotator.selectors import manage
@@ -15,7 +15,7 @@ from annotator.services import rounds as service
 
 
 @admin_page
-def rounds(request: HttpRequest) -> HttpResponseBase:
+def rounds(request: AdminRequest) -> HttpResponseBase:
     """List rounds; POST plans one."""
     current = Checkpoint.objects.filter(state=Checkpoint.State.CURRENT).first()
     form = RoundForm(request.POST or None, initial={"checkpoint": current})
@@ -39,21 +39,21 @@ def round_(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @action("manage-round/")
-def fill(request: HttpRequest, pk: int) -> str:
+def fill(request: AdminRequest, pk: int) -> str:
     """Have the queue of a round filled."""
     service.request_fill(round=get_object_or_404(Round, pk=pk), by=request.user)
     return "The queue is being filled."
 
 
 @action("manage-round/")
-def open_(request: HttpRequest, pk: int) -> str:
+def open_(request: AdminRequest, pk: int) -> str:
     """Let readers claim the items of a round."""
     service.open_round(round=get_object_or_404(Round, pk=pk), by=request.user)
     return "The round is open: readers can claim its items."
 
 
 @action("manage-round/")
-def close(request: HttpRequest, pk: int) -> str:
+def close(request: AdminRequest, pk: int) -> str:
     """Withdraw what is not answered and write the report."""
     service.close_round(round=get_object_or_404(Round, pk=pk), by=request.user)
     return "The round is closed; its report stands below."

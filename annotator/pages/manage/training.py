@@ -5,7 +5,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 
 from annotator.models import TrainingRun
-from annotator.pages.manage.base import action, admin_page, attempt, page, paged
+from annotator.pages.manage.base import AdminRequest, action, admin_page, attempt, page, paged
 from annotator.pages.manage.forms import TrainingForm
 from annotator.selectors import loop, manage
 from annotator.services import checkpoints
@@ -13,7 +13,7 @@ from ecgfm_core import configs
 
 
 @admin_page
-def training(request: HttpRequest) -> HttpResponseBase:
+def training(request: AdminRequest) -> HttpResponseBase:
     """List training runs; POST starts one."""
     form = TrainingForm(request.POST or None)
     if request.method == "POST" and (run := attempt(form, checkpoints.start_training, by=request.user)):
@@ -33,7 +33,7 @@ def training_run(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @action("manage-training-run/")
-def cancel_training(request: HttpRequest, pk: int) -> str:
+def cancel_training(request: AdminRequest, pk: int) -> str:
     """Stop a training run after its current step."""
     checkpoints.cancel_training(run=get_object_or_404(TrainingRun, pk=pk), by=request.user)
     return f"Training run {pk} stops after its current step."
