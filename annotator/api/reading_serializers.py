@@ -4,8 +4,9 @@ from typing import Any
 
 from rest_framework import serializers as s
 
-from annotator.models import Annotation, Mark, QueueItem, Round
+from annotator.models import Annotation, Mark, QueueItem, Role, Round
 from annotator.models.annotations import Overall
+from annotator.selectors import readings
 from annotator.services.answers import QUALIFIERS, Answer, MarkAnswer, Statement
 
 
@@ -190,7 +191,7 @@ class AnnotationSerializer(s.ModelSerializer[Annotation]):
     """A stored answer."""
 
     round = s.IntegerField(source="item.round.number", read_only=True)
-    reader = s.CharField(source="reader.username", read_only=True)
+    reader = s.SerializerMethodField(help_text="A letter for adjudicators, who are not to know whom they judge.")
     statements = StatementSerializer(many=True)
     marks = MarkSerializer(many=True)
     revised_by = s.SerializerMethodField()
@@ -202,6 +203,11 @@ class AnnotationSerializer(s.ModelSerializer[Annotation]):
             "override_reason", "confidence", "text", "display", "duration_ms", "marks", "revises", "revised_by",
             "created_at",
         )  # fmt: skip
+
+    def get_reader(self, annotation: Annotation) -> str:
+        """Return the reader's name, or their pseudonym for an adjudicator."""
+        judged = self.context["request"].user.role == Role.ADJUDICATOR
+        return readings.pseudonym(annotation) if judged else annotation.reader.username
 
     def get_revised_by(self, annotation: Annotation) -> int | None:
         """Return the id of the answer that took this one's place."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers as s
 from rest_framework.request import Request
@@ -130,7 +131,7 @@ class RoundReport(APIView):
 
     permission_classes = (MAY_READ,)
 
-    @extend_schema(responses={200: s.DictField()})
+    @extend_schema(responses={200: OpenApiTypes.OBJECT})
     def get(self, request: Request, pk: int) -> Response:  # noqa: ARG002
         """Return the report of a closed round, or of an open one as of now."""
         found = round_by_id(pk)

@@ -1,6 +1,5 @@
 """Items, annotations and adjudications, each only for those who may know of it."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import QuerySet
@@ -48,28 +47,33 @@ def adjudication_by_id(pk: int) -> Adjudication:
 
 
 def side_by_side(adjudication: Adjudication) -> dict[str, Any]:
-    """Return an adjudication with its recording, the readers' answers under letters, and what is on file."""
+    """Return an adjudication's recording, the readers' answers under letters, and what is on file."""
     reads = Annotation.objects.filter(item__round=adjudication.round_id, recording=adjudication.recording_id)
-    newest = reads.filter(revised_by__isnull=True).order_by("item__copy", "pk").prefetch_related("marks")
+    newest = (
+        reads.filter(revised_by__isnull=True)
+        .order_by("item__copy", "pk")
+        .select_related("item")
+        .prefetch_related("marks")
+    )
     finals = [read for read in newest if read.stage == Annotation.Stage.FINAL]
     firsts = {(read.item_id, read.reader_id): read for read in newest if read.stage == Annotation.Stage.FIRST}
     return {
-        "adjudication": adjudication,
         "recording": describe_recording(adjudication.recording),
         "answers": [
             {
-                "reader": f"Reader {letter}",
+                "reader": pseudonym(read),
                 "final": _content(read),
                 "first": _content(first) if (first := firsts.get((read.item_id, read.reader_id))) else None,
             }
-            for letter, read in zip(_letters(finals), finals, strict=True)
+            for read in finals
         ],
         "on_file": on_file(adjudication.recording, adjudication.round),
     }
 
 
-def _letters(reads: Sequence[Annotation]) -> list[str]:
-    return [chr(ord("A") + place) for place in range(len(reads))]
+def pseudonym(read: Annotation) -> str:
+    """Return what adjudicators call the reader of an answer: Reader A read the first copy."""
+    return f"Reader {chr(ord('A') + read.item.copy - 1)}"
 
 
 def _content(read: Annotation) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.cache import cache
 from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import JSONObject
+from django.urls import reverse
 from django.utils.timezone import localtime
 
 from annotator.models import Annotation, Draft, QueueItem, Recording, Round, Skip, User
@@ -67,7 +68,7 @@ def describe_recording(recording: Recording) -> dict[str, Any]:
         "calibrated": waveform.calibrated,
         "quality": recording.quality,
         "measurements": recording.quality.get("measurements", {}),
-        "waveform_url": f"/api/v1/waveforms/{waveform.pk}",
+        "waveform_url": reverse("api-waveform", args=[waveform.pk]),
     }
 
 

@@ -19,7 +19,7 @@ from django.db.models import OuterRef, Subquery
 from annotator.errors import WrongState
 from annotator.models import Adjudication, Annotation, Consensus, QueueItem, Recording, Round, SourceLabel
 from annotator.models.annotations import Overall, Reading
-from annotator.selectors import schemes
+from annotator.selectors import readings, schemes
 
 OPEN = (QueueItem.State.WAITING, QueueItem.State.CLAIMED)
 
@@ -55,9 +55,9 @@ def refuse_settled(item: QueueItem) -> None:
 
 
 def final_reads(round: Round, recording: Recording) -> list[Annotation]:
-    """Return the newest final read of each copy, in the order of the copies (Reader A is copy 1)."""
+    """Return the newest final read of each copy, in the order of the copies."""
     finals = Annotation.objects.filter(item__round=round, recording=recording, stage=Annotation.Stage.FINAL)
-    return list(finals.filter(revised_by__isnull=True).order_by("item__copy"))
+    return list(finals.filter(revised_by__isnull=True).select_related("item").order_by("item__copy"))
 
 
 def conclude(round: Round, recording: Recording, only: Annotation | None = None) -> Consensus | Adjudication | None:
@@ -143,7 +143,7 @@ def merged(reads: Sequence[Annotation]) -> Annotation:
 
 def disagreement(reads: Sequence[Annotation]) -> str:
     """Say in words what final reads differ in, the readers as letters; blank where they agree."""
-    names = [f"Reader {chr(ord('A') + place)}" for place in range(len(reads))]
+    names = [readings.pseudonym(read) for read in reads]
     parts = []
     if len({read.overall for read in reads}) > 1:
         parts.append("overall: " + ", ".join(f"{n} {r.overall}" for n, r in zip(names, reads, strict=True)))

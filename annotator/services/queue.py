@@ -1,9 +1,10 @@
 """Handing out queue items: claim, lease, heartbeat, give back, expiry, skip. Races are settled in the query."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError, connection, models, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from annotator.errors import AnnotatorError, InvalidInput, NotAllowed, WrongState
@@ -71,7 +72,7 @@ def _claim(reader: User, round: Round | None) -> int | None:
     return row[0] if row else None
 
 
-def claim_parameters(reader: User, round: Round | None) -> dict[str, object]:
+def claim_parameters(reader: User, round: Round | None) -> dict[str, Any]:
     """Return the parameters of CLAIM."""
     now = timezone.now()
     return {
@@ -84,16 +85,11 @@ def claim_parameters(reader: User, round: Round | None) -> dict[str, object]:
     }
 
 
-def held(reader: User) -> models.QuerySet[QueueItem]:
-    """Return the items that a reader holds, first claimed first."""
-    return QueueItem.objects.filter(claimed_by=reader, state=QueueItem.State.CLAIMED).order_by("claimed_at", "pk")
-
-
 @transaction.atomic
 def heartbeat(*, item: QueueItem, reader: User) -> datetime:
     """Extend the lease of an item, and of all else its reader holds; refuses an item that is no longer theirs."""
     until = hold(item=item, reader=reader)
-    held(reader).exclude(pk=item.pk).order_by().update(lease_until=until)
+    QueueItem.objects.filter(claimed_by=reader, state=QueueItem.State.CLAIMED).update(lease_until=until)
     return until
 
 

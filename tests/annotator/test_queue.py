@@ -231,7 +231,7 @@ def test_tabs_of_one_reader_hold_three_different_recordings_at_most():
     items = [item for item in together(8, lambda _: queue.claim_next(reader=ann)) if item]
     assert not [item for item in items if isinstance(item, Exception)]
     assert sorted(item.rank for item in items) == [0, 1, 2]
-    assert queue.held(ann).count() == 3
+    assert worklists.held_items(ann).count() == 3
 
 
 @pytest.mark.django_db(transaction=True)

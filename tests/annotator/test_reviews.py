@@ -108,7 +108,10 @@ def test_an_adjudicator_sees_letters_settles_with_a_reason_and_nothing_is_lost()
     assert [side["reader"] for side in shown.json()["answers"]] == ["Reader A", "Reader B"]
     assert shown.json()["answers"][0]["final"]["text"] == "irregular"
     assert shown.json()["on_file"]["report_text"] == "old text"
+    listed = api.get("/api/v1/annotations")
+    assert {row["reader"] for row in listed.json()["results"]} == {"Reader A", "Reader B"}
     for name in ("ann", "bob"):
+        assert f'"{name}"' not in listed.content.decode()
         assert f'"{name}"' not in shown.content.decode()
     sent = body(AF, text="AF", reason="no P waves")
     assert api.post(f"/api/v1/adjudications/{pk}/settle", {**sent, "reason": " "}, format="json").status_code == 400
