@@ -25,7 +25,8 @@ def create_token(*, user: User, name: str) -> tuple[str, Any]:
 @transaction.atomic
 def delete_token(*, user: User, token_key: str) -> None:
     """Delete one of a person's own tokens; refuses others'."""
-    deleted, _ = AuthToken.objects.filter(user=user, token_key=token_key).delete()
+    mine = AuthToken.objects.filter(user=user, token_key=token_key) if token_key.isalnum() else AuthToken.objects.none()
+    deleted, _ = mine.delete()
     if not deleted:
         raise NotFound(f"You have no token {token_key}.")
     audit.record(actor=user, action="token deleted", target=f"token {token_key}")
