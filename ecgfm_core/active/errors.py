@@ -51,15 +51,14 @@ def inject(
     elif kind == "class_conditional":
         weight_NC = _needed(confusion_CC, "confusion_CC", kind, (class_count, class_count))[classes_N].astype(float)
     elif kind == "instance_dependent":
-        weight_NC = _needed(probability_NC, "probability_NC", kind, (classes_N.size, class_count)).astype(float)
-        doubt_N = 1.0 - weight_NC[np.arange(classes_N.size), classes_N]
-        weight_NC = weight_NC * doubt_N[:, None] ** 3  # the least certain items go first
+        probability = _needed(probability_NC, "probability_NC", kind, (classes_N.size, class_count)).astype(float)
+        doubt_N = 1.0 - probability[np.arange(classes_N.size), classes_N]
+        weight_NC = probability * doubt_N[:, None] ** 3  # the least certain items go first
     else:
-        centres = np.asarray(
-            _needed(None if centres_N is None else np.asarray(centres_N), "centres_N", kind, (classes_N.size,))
+        given_centres = None if centres_N is None else np.asarray(centres_N)
+        weight_NC = _centre_weights(
+            classes_N, class_count, _needed(given_centres, "centres_N", kind, classes_N.shape), rng
         )
-        weight_NC = _centre_weights(classes_N, class_count, centres, rng)
-    weight_NC = weight_NC.copy()
     weight_NC[np.arange(classes_N.size), classes_N] = 0.0
     return _draw(classes_N, weight_NC, count, kind, rng)
 

@@ -89,28 +89,13 @@ def simulate(
     of_patient, of_heart, of_noise, of_words = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4))
     person = patient or heart.draw_patient(of_patient, key=f"P{seed}")
     rate = rate_bpm or _draw_rate(shown, person, of_heart)
-    planned, atria = rhythms.plan(
-        shown[0],
-        shown[1:],
-        duration_s=duration_s,
-        rate_bpm=rate,
-        variability=person.variability,
-        breath_hz=person.breath_hz,
-        rng=of_heart,
-    )
     time_s = np.arange(round(duration_s * sampling_rate_hz)) / sampling_rate_hz
-    vector, beats = _heart_vector(time_s, planned, shown, person, of_heart)
-    vector += _atrial_activity(time_s, atria, of_heart)
-    leads = person.lead_matrix @ vector
-    if "low_voltage" in shown:
-        leads *= _low_voltage_factor(leads, of_heart)
+    leads, beats = _leads(time_s, duration_s, rate, shown, person, of_heart)
     strengths = strengths if strengths is not None else artefacts.draw(of_noise)
     leads += artefacts.electrode_noise(time_s, sampling_rate_hz, strengths, of_noise)
     artefacts.detach(leads, strengths.loose, of_noise)
-    inside = tuple(beat for beat in beats if beat.t_off_s > 0 and (beat.p_on_s or beat.qrs_on_s) < duration_s)
-    rate = _mean_rate(inside, rate)
-    intervals = _intervals(inside, rate)
-    codes = conditions.codes_of(shown)
+    rate = _mean_rate(beats, rate)
+    codes, intervals = conditions.codes_of(shown), _intervals(beats, rate)
     recording = Recording(
         name=name,
         lead_names=LEAD_NAMES,
@@ -123,7 +108,32 @@ def simulate(
         report_text=write_report(shown, rate, intervals, of_words),
         source_codes=tuple(SourceCode("snomed", code) for code in codes),
     )
-    return Simulated(recording, shown, codes, inside, person, rate, intervals, strengths.loose)
+    return Simulated(recording, shown, codes, beats, person, rate, intervals, strengths.loose)
+
+
+def _leads(
+    time_s: np.ndarray,
+    duration_s: float,
+    rate_bpm: float,
+    shown: tuple[str, ...],
+    person: Patient,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, tuple[Beat, ...]]:
+    """Leads I, II, V1..V6 without artefacts, ``[8, sample]``, and the beats that reach into the recording."""
+    planned, atria = rhythms.plan(
+        shown[0],
+        shown[1:],
+        duration_s=duration_s,
+        rate_bpm=rate_bpm,
+        variability=person.variability,
+        breath_hz=person.breath_hz,
+        rng=rng,
+    )
+    vector, beats = _heart_vector(time_s, planned, shown, person, rng)
+    leads = person.lead_matrix @ (vector + _atrial_activity(time_s, atria, rng))
+    if "low_voltage" in shown:
+        leads *= _low_voltage_factor(leads, rng)
+    return leads, tuple(beat for beat in beats if beat.t_off_s > 0 and (beat.p_on_s or beat.qrs_on_s) < duration_s)
 
 
 def _check_bounds(sampling_rate_hz: float, duration_s: float) -> None:

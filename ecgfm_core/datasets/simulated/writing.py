@@ -1,7 +1,7 @@
 """A folder of simulated WFDB records with headers in the form of CinC 2020, and `truth.json` beside them."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -69,23 +69,8 @@ def write_dataset(
     folder = Path(folder)
     _check_arguments(folder, count, normal_share, recordings_per_patient, centres)
     people = _people(count, recordings_per_patient, centres, seed)
-    rng = np.random.default_rng([seed, 1])
-    written: list[_Written] = []
-    before: dict[str, tuple[str, ...]] = {}
-    for index, (person, centre) in enumerate(people):
-        names = before.get(person.key)
-        if names is None or rng.random() < 0.4:
-            names = conditions.draw(rng, normal_share)
-        before[person.key] = names
-        simulated = simulate(
-            names,
-            seed=seed * 1_000_003 + index,
-            sampling_rate_hz=sampling_rate_hz,
-            duration_s=duration_s,
-            patient=person,
-            name=f"sim{index:05d}",
-            centre=centre,
-        )
+    written = []
+    for index, simulated in enumerate(_recordings(people, seed, normal_share, sampling_rate_hz, duration_s)):
         written.append(_write_samples(folder, simulated))
         if progress:
             progress(index + 1, count)
@@ -136,6 +121,27 @@ def _people(count: int, per_patient: float, centres: Sequence[str], seed: int) -
     ]
     again = rng.integers(0, patient_count, max(0, count - patient_count)).tolist()
     return [persons[number] for number in [*range(min(count, patient_count)), *again]]
+
+
+def _recordings(
+    people: list[tuple[Patient, str]], seed: int, normal_share: float, sampling_rate_hz: float, duration_s: float
+) -> Iterator[Simulated]:
+    """One recording after the other; a patient's later ones mostly show the same as the one before."""
+    rng, before = np.random.default_rng([seed, 1]), dict[str, tuple[str, ...]]()
+    for index, (person, centre) in enumerate(people):
+        names = before.get(person.key)
+        if names is None or rng.random() < 0.4:
+            names = conditions.draw(rng, normal_share)
+        before[person.key] = names
+        yield simulate(
+            names,
+            seed=seed * 1_000_003 + index,
+            sampling_rate_hz=sampling_rate_hz,
+            duration_s=duration_s,
+            patient=person,
+            name=f"sim{index:05d}",
+            centre=centre,
+        )
 
 
 def _write_samples(folder: Path, simulated: Simulated) -> _Written:
