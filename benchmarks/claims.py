@@ -31,6 +31,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 AF, SINUS = "164889003", "426783006"
 CSRF = "c" * 32
+WARM_UP_S = 3
 
 
 def main() -> None:
@@ -60,12 +61,16 @@ def run(home: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
     server = start_server(port, home)
     try:
         wait_for(port)
-        rows = []
+        make_round(1_000, blind=options.blind)
+        measure(port, cookies[:8], WARM_UP_S, blind=options.blind)
+        rows: list[dict[str, Any]] = []
         for items in options.items:
             for readers in options.readers:
                 make_round(items, blind=options.blind)
                 before = processor_ms(server.pid, home)
-                row = {"items": items, "readers": readers} | measure(port, cookies[:readers], options)
+                row = {"items": items, "readers": readers} | measure(
+                    port, cookies[:readers], options.seconds, blind=options.blind
+                )
                 after = processor_ms(server.pid, home)
                 rows.append(row | {f"{name}_ms": (after[name] - before[name]) / row["answers"] for name in after})
                 print_table(rows[-1:], header=len(rows) == 1)
@@ -239,10 +244,10 @@ class Reader(threading.Thread):
         return json.loads(content)
 
 
-def measure(port: int, cookies: list[str], options: argparse.Namespace) -> dict[str, Any]:
+def measure(port: int, cookies: list[str], seconds: float, *, blind: bool) -> dict[str, Any]:
     """Let the readers read for a while; return the figures."""
     start = time.monotonic()
-    readers = [Reader(port, cookie, start + options.seconds, options.blind) for cookie in cookies]
+    readers = [Reader(port, cookie, start + seconds, blind) for cookie in cookies]
     for reader in readers:
         reader.start()
     for reader in readers:
