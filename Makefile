@@ -12,8 +12,8 @@ INSTALL := $(BIN)/python tools/install.py -c constraints.txt
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 20
 
-demo: $(VENV)/.demo frontend/node_modules/.installed ## Run everything here; DATA=folder-or-zip for real recordings, PORT=8000
-	@DATA='$(DATA)' exec $(BIN)/python -m launcher.demo
+demo: $(VENV)/.demo frontend/node_modules/.installed ## Run everything here; DATA=folder-or-zip of real recordings, PORT=8000
+	@DATA='$(DATA)' SET='$(SET)' exec $(BIN)/python -m launcher.demo
 
 stop: ## Stop what a killed demo left
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m launcher.stop; else echo "Nothing is installed, so nothing runs."; fi

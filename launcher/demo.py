@@ -17,16 +17,14 @@ from pathlib import Path
 from types import FrameType
 from urllib.error import URLError
 
+from launcher.errors import DemoError
 from launcher.processes import ROOT, environment, log_path, stop_processes
 from launcher.services import ensure_services, home, stop_services
 
 DEFAULT_PORT = 8000
 PORTS_TRIED = 100
+PORT_MAX = 65535
 READY_TIMEOUT_S = 60
-
-
-class DemoError(Exception):
-    """A step can't go on; the message says why and what to do."""
 
 
 def main() -> int:
@@ -37,7 +35,7 @@ def main() -> int:
     try:
         with only_one(folder):
             try:
-                return run(folder, os.environ.get("DATA", ""))
+                return run(folder, os.environ.get("DATA", ""), os.environ.get("SET", ""))
             finally:
                 signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C does not cut the stopping short
                 print("\nStopping ...", flush=True)
@@ -51,23 +49,28 @@ def main() -> int:
         return 1
 
 
-def run(folder: Path, data: str) -> int:
+def run(folder: Path, data: str, changes: str) -> int:
     """Start everything, go through the steps, print where to sign in, stay until something ends."""
     stop_processes(folder)  # what a killed demo left would hold the port and the jobs
     embedded = not os.environ.get("DATABASE_URL")
     print("Starting PostgreSQL and Valkey" if embedded else "Using the servers that are named", flush=True)
     ensure_services()
     prepare_database(embedded)
-    port = free_port(int(os.environ.get("PORT") or DEFAULT_PORT))
+    port = free_port(wanted_port(os.environ.get("PORT", "")))
     runner = start_runner(port, folder)
 
     def check() -> None:
         if runner.poll() is not None:
             raise DemoError(f"A process ended that should run on: {last_lines(log_path('runner', folder))}")
 
+    from annotator.errors import AnnotatorError
+    from ecgfm_core.errors import EcgfmError
     from launcher import people, steps
 
-    steps.go(data, check)
+    try:
+        steps.go(data, changes, check)
+    except (AnnotatorError, EcgfmError) as error:
+        raise DemoError(str(error)) from error
     address = f"http://127.0.0.1:{port}"
     wait_until_ready(address, check)
     waiting = people.ensure_people()
@@ -116,12 +119,19 @@ def prepare_database(embedded: bool) -> None:
         steps.put_back_held_jobs()
 
 
+def wanted_port(text: str) -> int:
+    """Return the port that PORT names."""
+    if text and not (text.isdecimal() and 1 <= int(text) <= PORT_MAX):
+        raise DemoError(f"PORT={text!r}: a number from 1 to {PORT_MAX} is allowed, as in make demo PORT=9000.")
+    return int(text or DEFAULT_PORT)
+
+
 def free_port(wanted: int) -> int:
     """Return the first port from `wanted` on that nothing listens on."""
     for port in range(wanted, wanted + PORTS_TRIED):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with suppress(OSError):
+            with suppress(OSError, OverflowError):
                 probe.bind(("127.0.0.1", port))
                 return port
     raise DemoError(f"No port from {wanted} to {wanted + PORTS_TRIED - 1} is free. Name another: make demo PORT=9000")

@@ -15,7 +15,7 @@ from annotator.models import Checkpoint, Dataset, ImportRun, Round, ScoringRun, 
 from annotator.models.jobs import Job, JobState
 from annotator.services import checkpoints, ingest, job_state, rounds
 from ecgfm_core.datasets import simulated
-from launcher.demo import DemoError
+from launcher.errors import DemoError
 from launcher.people import ensure_people
 
 SIMULATED = "simulated"
@@ -29,15 +29,26 @@ ACTIVE = (JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING)
 Check = Callable[[], None]
 
 
-def go(data: str, check: Check) -> Round:
-    """Go through all steps on simulated recordings, or on those of a folder or zip; return the open round."""
+def go(data: str, changes: str, check: Check) -> Round:
+    """Go through all steps on simulated recordings, or on those of a folder or zip; return the open round.
+
+    `changes` are fields of the training's configuration that differ, as `epochs=5 batch=16`.
+    """
     ensure_people()
     admin = User.objects.get(username="admin")
     path, name = source(data)
     dataset = import_recordings(path, name, check)
-    checkpoint = train(dataset, admin, check)
+    checkpoint = train(dataset, fields(changes), admin, check)
     score(checkpoint, dataset, admin, check)
     return open_round(checkpoint, dataset, admin, check)
+
+
+def fields(changes: str) -> dict[str, str]:
+    """Return the configuration's fields that differ; refuses what is not of the form field=value."""
+    pairs = [change.partition("=") for change in changes.split()]
+    if wrong := [name for name, equals, value in pairs if not (name and equals and value)]:
+        raise DemoError(f"SET={changes!r}: {wrong[0]!r} is not of the form field=value, as in SET='epochs=5 batch=16'.")
+    return {name: value for name, _, value in pairs}
 
 
 def source(data: str) -> tuple[Path, str]:
@@ -81,13 +92,13 @@ def import_recordings(path: Path, name: str, check: Check) -> Dataset:
     return run.dataset
 
 
-def train(dataset: Dataset, admin: User, check: Check) -> Checkpoint:
+def train(dataset: Dataset, config: dict[str, str], admin: User, check: Check) -> Checkpoint:
     """Train the smallest configuration; return its checkpoint, made the current one if there was none."""
     runs = TrainingRun.objects.filter(datasets=dataset)
     run = runs.filter(state=JobState.FINISHED, checkpoint__isnull=False).last()
     if run is None:
         run = runs.filter(state__in=ACTIVE).last() or checkpoints.start_training(
-            config_name="tiny_cpu", config={}, dataset_ids=[dataset.pk], seed=SEED, by=admin
+            config_name="tiny_cpu", config=dict(config), dataset_ids=[dataset.pk], seed=SEED, by=admin
         )
         follow(run, "Training", check)
     checkpoint = Checkpoint.objects.get(run=run)
@@ -122,7 +133,8 @@ def open_round(checkpoint: Checkpoint, dataset: Dataset, admin: User, check: Che
     if turn.state == Round.State.DRAFT:
         rounds.request_fill(round=turn, by=admin)
         turn.refresh_from_db()
-    follow_fill(turn, check)
+    if turn.state == Round.State.FILLING:
+        follow_fill(turn, check)
     if turn.state == Round.State.FILLED:
         rounds.open_round(round=turn, by=admin)
         turn.refresh_from_db()
