@@ -1,5 +1,7 @@
 """The one place that knows Celery on the web side: tasks are queued by name, after commit."""
 
+from typing import Any
+
 from celery import Celery
 from django.conf import settings
 from django.db import transaction
@@ -36,7 +38,8 @@ def waiting_messages(task: str) -> int:
     """Count the messages in the queue of a task that no worker has fetched."""
     with _client.connection_for_read() as connection:
         try:
-            return int(connection.default_channel.queue_declare(TASKS[task], passive=True).message_count)
+            channel: Any = connection.default_channel
+            return int(channel.queue_declare(TASKS[task], passive=True).message_count)
         except connection.channel_errors:  # the broker knows no empty queue
             return 0
 

@@ -12,7 +12,7 @@ from annotator.models.jobs import JobState
 
 CHUNK_BYTES = 1 << 20
 # What a download leaves out; the rest is the same in both.
-LEFT_OUT = {"wfdb": ("waveforms.parquet",), "parquet": ("wfdb/", "RECORDS")}
+LEFT_OUT = {"wfdb": ("waveforms.parquet",), "parquet": ("wfdb/",)}
 
 
 def release_by_number(number: int) -> CuratedRelease:

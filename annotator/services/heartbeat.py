@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from typing import Any
 
 from django.conf import settings
@@ -30,7 +31,7 @@ class Pulse:
 @contextmanager
 def beating(job: Job, attempt: int, progress: dict[str, Any] | None = None) -> Iterator[Pulse]:
     """Beat while the block runs. A block that has lost its job is refused when it next writes, or asks its pulse."""
-    pulse, done, other = Pulse(), threading.Event(), type(job)(pk=job.pk)
+    pulse, done, other = Pulse(), threading.Event(), copy(job)
     pulse.progress = progress
 
     def beat() -> None:

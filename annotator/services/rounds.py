@@ -21,10 +21,14 @@ BUDGET_MAX = 1_000_000
 class Chosen(Protocol):
     """What `ecgfm_core.active` says of a recording it chose."""
 
-    id: int
-    rank: int
-    origin: str
-    reason: str
+    @property
+    def id(self) -> int: ...
+    @property
+    def rank(self) -> int: ...
+    @property
+    def origin(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
 
 
 @transaction.atomic
