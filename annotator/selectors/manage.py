@@ -33,6 +33,11 @@ class Importable:
     kind: str
     detail: str
 
+    @property
+    def dataset_name(self) -> str:
+        """A name for the dataset it could become."""
+        return self.path.removesuffix(".zip")
+
 
 def importables() -> list[Importable]:
     """Return the folders and zip files at the top of the import folder, without what uploads and imports put there."""

@@ -11,6 +11,7 @@ from annotator.models.jobs import Job, JobState
 from annotator.selectors.loop import ACTIVE
 
 register = template.Library()
+LOSSES = {"loss": "total loss"} | {part: f"{part} loss" for part in ("contrastive", "abnormal", "labels", "text")}
 BADGES = {
     **dict.fromkeys(("running", "open", "current", "filling", "cancelling"), "badge-active"),
     **dict.fromkeys(("finished", "closed"), "badge-done"),
@@ -62,8 +63,9 @@ def lasting(seconds: float | None) -> str:
 @register.filter
 def metric(name: str) -> str:
     """Say a metric's name: of the validation split unless it says otherwise."""
-    words = name.replace("auroc", "AUROC")
-    return words.removeprefix("validate ") if words.startswith("validate ") else words.replace("train ", "training ")
+    split, _, rest = name.replace("auroc", "AUROC").partition(" ")
+    rest = LOSSES.get(rest, rest)
+    return {"validate": rest, "train": f"training {rest}"}.get(split, name)
 
 
 @register.filter

@@ -10,7 +10,7 @@ from annotator.pages.manage.next_step import next_step
 from annotator.pages.manage.report import report_lines
 from annotator.selectors.loop import Loop, loop
 from annotator.selectors.manage import CURVE_POINTS, curves
-from annotator.templatetags.manage_words import facts, figure, lasting, progress_words, share_done
+from annotator.templatetags.manage_words import facts, figure, lasting, metric, progress_words, share_done
 from tests.annotator.manage_world import add_metrics, checkpoint, scored, training_run
 from tests.annotator.reading_world import make_round, recordings, scheme
 
@@ -116,6 +116,8 @@ def test_words_for_progress_time_and_figures():
     assert share_done(TrainingRun()) is None
     assert [lasting(seconds) for seconds in (5, 60, 61.4, 7200)] == ["5 s", "1 min", "1 min 1 s", "2 h"]
     assert [figure(value) for value in (None, 0.5, 1234, "x")] == ["–", "0.500", "1,234", "x"]
+    names = [metric(name) for name in ("validate abnormal auroc", "validate text", "train loss", "other")]
+    assert names == ["abnormal AUROC", "text loss", "training total loss", "other"]
     assert facts({"ids": list(range(20)), "seed": 1}, "seed") == [
         ("Ids", "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 8 more")
     ]

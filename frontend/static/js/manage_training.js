@@ -27,7 +27,7 @@ function draw() {
 // "train_text" is "text" where all are of the training split, and stays whole where both splits stand together.
 function readable(name, members) {
   const splits = new Set(members.map((member) => member.split("_")[0]));
-  return (splits.size > 1 ? name : name.replace(/^(train|validate)_/, "")).replaceAll("_", " ");
+  return (splits.size > 1 ? name : name.replace(/^(train|validate)_/, "")).replaceAll("_", " ").replace("auroc", "AUROC");
 }
 
 function drawGroup(group, curves) {
