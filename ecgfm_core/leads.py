@@ -9,8 +9,11 @@ import numpy as np
 STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
 # Names that are ECG leads although they are none of the twelve: monitoring, Frank, posterior and right-sided leads.
-_OTHER_LEADS = ("MLI", "MLII", "MLIII", "MV1", "MV2", "MV5", "MCL1", "Vx", "Vy", "Vz", "V", "X", "Y", "Z", "CM1", "CM5")
-_OTHER_LEADS += ("V7", "V8", "V9", "V3R", "V4R", "V5R", "V6R", "aVR-", "-aVR", "CM2", "CC5", "ML5", "D3", "D4", "VF")
+_OTHER_LEADS = (
+    *("MLI", "MLII", "MLIII", "ML5", "MV1", "MV2", "MV5", "MCL1", "CM1", "CM2", "CM5", "CC5"),
+    *("Vx", "Vy", "Vz", "V", "X", "Y", "Z", "D3", "D4", "VF", "-aVR"),
+    *("V7", "V8", "V9", "V3R", "V4R", "V5R", "V6R"),
+)
 _SPELLING = {name.lower(): name for name in STANDARD_LEADS + _OTHER_LEADS}
 _NUMBERED = re.compile(r"(ecg|ekg|channel|lead|ch)[ _-]?\d*$", re.IGNORECASE)
 _PREFIX = re.compile(r"^(lead|ecg|ekg)[ _-]+(?=[a-z])", re.IGNORECASE)

@@ -18,7 +18,7 @@ def _judgements(files: Files) -> dict[str, str]:
     if table is not None:
         rows = csv.DictReader(read_text(table, table.name).splitlines())
         return {row["record"]: row["quality"] for row in rows if row.get("quality") in _JUDGEMENTS}
-    found = {}
+    found: dict[str, str] = {}
     for judgement in _JUDGEMENTS:
         path = files.find(f"RECORDS-{judgement}")
         if path is not None:

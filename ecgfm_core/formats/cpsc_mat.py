@@ -35,7 +35,7 @@ def read(path: Path, name: str) -> Recording:
         )
     _refuse_bomb(data, name)
     try:
-        fields = loadmat(io.BytesIO(data), variable_names=["ECG"])["ECG"][0, 0]
+        fields = loadmat(io.BytesIO(data), variable_names=["ECG"])["ECG"][0, 0]  # type: ignore[arg-type]
         waveform, age, sex = fields["data"], fields["age"], fields["sex"]
     except (MatReadError, KeyError, IndexError, TypeError, ValueError, OSError, zlib.error) as error:
         raise FormatError(f"{name}: no struct ECG with sex, age and data can be read ({error})") from error

@@ -110,12 +110,12 @@ def _read_file(path: Path, signals: Sequence[SignalLine], sample_count: int | No
 
 def _scale(steps: np.ndarray, signals: Sequence[SignalLine]) -> np.ndarray:
     """Turn integers ``[signal, sample]`` into float32 in the signals' units, NaN where missing."""
-    exact = np.float32 if steps.dtype.itemsize <= 2 else np.float64
+    exact = np.dtype(np.float32 if steps.dtype.itemsize <= 2 else np.float64)
     values = steps.astype(exact)
     baselines = [signal.baseline for signal in signals]
     if any(baselines):
-        values -= np.array(baselines, dtype=exact)[:, None]
-    values /= np.array([signal.gain for signal in signals], dtype=exact)[:, None]
+        np.subtract(values, np.array(baselines, dtype=exact)[:, None], out=values)
+    np.divide(values, np.array([signal.gain for signal in signals], dtype=exact)[:, None], out=values)
     values = values.astype(np.float32, copy=False)
     missing = _DECODERS[signals[0].format][2]
     if steps.min() == missing:

@@ -33,7 +33,7 @@ def assess(
     gone = missing > _MISSING_SHARE_MAX
     clipped = _clipped(waveform_mv) & ~flat & ~gone
     names = {
-        kind: [lead_names[row] for row in np.flatnonzero(rows)]
+        kind: [name for name, bad in zip(lead_names, rows, strict=True) if bad]
         for kind, rows in (("flat_leads", flat & ~gone), ("clipped_leads", clipped), ("missing_leads", gone))
     }
     usable = int((~(flat | clipped | gone)).sum())
