@@ -11,7 +11,7 @@ from annotator.models import Annotation, Draft, QueueItem, Recording, User
 from annotator.services import queue
 from annotator.services.annotations import submit_final
 from tests.annotator.reading_world import AF, person, says
-from tests.e2e.desk_world import beats, open_desk, open_round, sign_in, store, type_statement
+from tests.e2e.desk_world import beats, open_desk, open_round, sign_in, store, type_statement, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -145,7 +145,7 @@ def test_a_lease_that_ran_out_is_no_loss_while_nobody_took_it(desk: Page) -> Non
     wait_saved(desk)
     desk.keyboard.press("Control+Enter")
     wait_saved(desk)
-    desk.wait_for_function("localStorage.getItem('ecgfm-outbox:reader') === null")
+    until(desk, "localStorage.getItem('ecgfm-outbox:reader') === null")
     assert Annotation.objects.get().overall == "abnormal"
 
 
@@ -156,5 +156,5 @@ def test_two_windows_of_one_reader_lose_nothing(desk: Page) -> None:
     Draft.objects.update(version=draft.version + 5, content={"reading": {"statements": []}})
     type_statement(desk, "left axis")
     wait_saved(desk)
-    desk.wait_for_function("!ecgfmDesk.draft.pending")
+    until(desk, "!ecgfmDesk.draft.pending")
     assert len(Draft.objects.get().content["reading"]["statements"]) == 2

@@ -87,12 +87,13 @@ def test_a_token_is_shown_once(page: Page) -> None:
     expect(page.get_by_text("You have no tokens.")).to_be_visible()
     page.get_by_label("What is it for?").fill("notebook")
     page.get_by_role("button", name="Create").click()
+    expect(page.get_by_text("copy it now")).to_be_visible()
     token = page.locator("[data-token]").text_content()
     assert token
     answer = page.request.get("/api/v1/scheme", headers={"Authorization": f"Token {token}"})
     assert answer.status in (200, 404)  # 404: no scheme yet, yet let in
     page.reload()
-    expect(page.get_by_role("cell", name="notebook")).to_be_visible()
+    expect(page.get_by_role("cell", name="notebook", exact=True)).to_be_visible()
     assert token not in page.content()
     page.get_by_role("button", name="Delete token notebook").click()
     page.get_by_role("button", name="Delete token notebook").click()

@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from annotator.models import Annotation, Consensus, QueueItem, Role, Skip
 from tests.annotator.reading_world import AF, LBBB, SINUS
-from tests.e2e.desk_world import beats, open_desk, open_round, sign_in, store, type_statement
+from tests.e2e.desk_world import beats, open_desk, open_round, sign_in, store, type_statement, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -160,7 +160,7 @@ def test_leaving_gives_back_what_was_only_fetched_ahead(page: Page) -> None:
     open_round([store(beats(seed=seed)) for seed in range(4)])
     sign_in(page)
     open_desk(page)
-    page.wait_for_function("ecgfmDesk.queue.items.length === 3")
+    until(page, "ecgfmDesk.queue.items.length === 3")
     held = QueueItem.objects.filter(state="claimed")
     assert held.count() == 3
     page.get_by_role("link", name="Worklist").click()

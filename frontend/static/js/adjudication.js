@@ -66,7 +66,7 @@ class AdjudicationPage {
   async show() {
     const { adjudication, recording, answers, on_file: onFile, consensus } = this.found;
     part("round").textContent = `Round ${adjudication.round}`;
-    part("disagreement").textContent = adjudication.disagreement;
+    part("disagreement").textContent = part("disagreement").title = adjudication.disagreement;
     part("answers").replaceChildren(...answers.map((answer, index) => this.answer(answer, index)));
     showReveal(part("on-file"), onFile, [], { onUseText: (text) => this.open && this.form.change((state) => (state.text = text)) });
     part("decision").hidden = part("foot").hidden = !this.open;
@@ -91,7 +91,7 @@ class AdjudicationPage {
     const list = h("ul", {}, ...final.statements.map(({ code, name, qualifier }) =>
       h("li", { class: others.has(code) ? "" : "alone", text: `${name}${qualifier ? `, ${qualifier}` : ""}` })));
     const overall = { normal: "Normal", abnormal: "Abnormal", unreadable: "Unreadable" }[final.overall];
-    const card = h("section", { class: "answer" }, h("h2", {}, reader, h("span", { class: "soft small", text: `${final.confidence} confidence` })), h("p", { class: "overall", text: overall }), list);
+    const card = h("section", { class: "answer" }, h("h2", { text: reader }), h("p", {}, h("span", { class: "overall", text: overall }), h("span", { class: "soft small", text: `, ${final.confidence} confidence` })), list);
     for (const words of [final.unreadable_reason, final.override_reason && `although: ${final.override_reason}`, final.text]) {
       if (words) card.append(h("p", { class: "text small", text: words }));
     }
