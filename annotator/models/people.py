@@ -18,7 +18,7 @@ class User(AbstractUser):
 
     role = models.CharField(max_length=12, choices=Role, default=Role.READER)
 
-    class Meta(AbstractUser.Meta):  # type: ignore[name-defined,misc]
+    class Meta(AbstractUser.Meta):
         constraints = (models.CheckConstraint(condition=models.Q(role__in=Role.values), name="user_role_known"),)
 
     def __str__(self) -> str:
