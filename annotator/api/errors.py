@@ -23,7 +23,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     response = exception_handler(error, context)
     if response is None:
         return None
-    body = {"error": KINDS.get(response.status_code, "invalid"), "message": _words(response.data)}
+    body: dict[str, Any] = {"error": KINDS.get(response.status_code, "invalid"), "message": _words(response.data)}
     if isinstance(error, exceptions.ValidationError) and isinstance(response.data, dict):
         body["fields"] = response.data
     response.data = body

@@ -27,7 +27,7 @@ class ImportIssueSerializer(s.ModelSerializer[ImportIssue]):
 
     class Meta:
         model = ImportIssue
-        fields = ("record_name", "refused", "reason")
+        fields: tuple[str, ...] = ("record_name", "refused", "reason")
 
 
 class ImportRunSerializer(JobSerializer):
@@ -37,7 +37,14 @@ class ImportRunSerializer(JobSerializer):
 
     class Meta(JobSerializer.Meta):
         model = ImportRun
-        fields = (*JOB_FIELDS, "dataset", "source_path", "added_count", "unchanged_count", "refused_count")
+        fields: tuple[str, ...] = (
+            *JOB_FIELDS,
+            "dataset",
+            "source_path",
+            "added_count",
+            "unchanged_count",
+            "refused_count",
+        )
 
 
 class ImportRunDetailSerializer(ImportRunSerializer):
@@ -46,7 +53,7 @@ class ImportRunDetailSerializer(ImportRunSerializer):
     issues = s.SerializerMethodField()
 
     class Meta(ImportRunSerializer.Meta):
-        fields = (*ImportRunSerializer.Meta.fields, "issues")
+        fields: tuple[str, ...] = (*ImportRunSerializer.Meta.fields, "issues")
 
     def get_issues(self, run: ImportRun) -> list[dict[str, Any]]:
         """Return the first issues."""
@@ -117,6 +124,4 @@ class ImportDetail(generics.RetrieveAPIView[ImportRun]):
 def _refuse_too_large(request: Request) -> None:
     """Refuse before a byte of the body is read."""
     if int(request.META.get("CONTENT_LENGTH") or 0) > (settings.UPLOAD_LIMIT_MB + 1) * ingest.MEGABYTE:
-        raise InvalidInput(
-            f"The file is larger than {settings.UPLOAD_LIMIT_MB:,} MB. Copy it into the import folder."
-        )
+        raise InvalidInput(f"The file is larger than {settings.UPLOAD_LIMIT_MB:,} MB. Copy it into the import folder.")

@@ -1,6 +1,6 @@
 """What the views of recordings, jobs and releases share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rest_framework import serializers as s
@@ -26,9 +26,9 @@ class Newest(CursorPagination):
 class AnyContent(BaseContentNegotiation):
     """Take the first renderer whatever the client asks for: these views answer with files."""
 
-    def select_parser(self, request: Request, parsers: Sequence[Any]) -> Any:  # noqa: ARG002
+    def select_parser(self, request: Request, parsers: Iterable[Any]) -> Any:  # noqa: ARG002
         """Return the first parser."""
-        return parsers[0] if parsers else None
+        return next(iter(parsers), None)
 
     def select_renderer(
         self,

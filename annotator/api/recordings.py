@@ -28,7 +28,15 @@ class WaveformSerializer(s.ModelSerializer[Waveform]):
 
     class Meta:
         model = Waveform
-        fields = ("sha256", "lead_names", "sampling_rate_hz", "sample_count", "scale_mv", "calibrated", "scale_note")
+        fields: tuple[str, ...] = (
+            "sha256",
+            "lead_names",
+            "sampling_rate_hz",
+            "sample_count",
+            "scale_mv",
+            "calibrated",
+            "scale_note",
+        )
 
 
 class GivenLabelSerializer(s.ModelSerializer[SourceLabel]):
@@ -36,7 +44,7 @@ class GivenLabelSerializer(s.ModelSerializer[SourceLabel]):
 
     class Meta:
         model = SourceLabel
-        fields = ("system", "source_code", "code", "likelihood")
+        fields: tuple[str, ...] = ("system", "source_code", "code", "likelihood")
 
 
 class StoredRecordingSerializer(s.ModelSerializer[Recording]):
@@ -49,8 +57,21 @@ class StoredRecordingSerializer(s.ModelSerializer[Recording]):
 
     class Meta:
         model = Recording
-        fields = ("id", "pseudonym", "dataset", "name", "split", "age_years", "sex", "acquired_at", "centre", "quality",
-                  "source_abnormal", "imported_at", "waveform")  # fmt: skip
+        fields: tuple[str, ...] = (
+            "id",
+            "pseudonym",
+            "dataset",
+            "name",
+            "split",
+            "age_years",
+            "sex",
+            "acquired_at",
+            "centre",
+            "quality",
+            "source_abnormal",
+            "imported_at",
+            "waveform",
+        )
 
 
 class StoredRecordingDetailSerializer(StoredRecordingSerializer):
@@ -59,7 +80,7 @@ class StoredRecordingDetailSerializer(StoredRecordingSerializer):
     source_labels = GivenLabelSerializer(many=True, read_only=True)
 
     class Meta(StoredRecordingSerializer.Meta):
-        fields = (*StoredRecordingSerializer.Meta.fields, "report_text", "source_labels")
+        fields: tuple[str, ...] = (*StoredRecordingSerializer.Meta.fields, "report_text", "source_labels")
 
 
 @extend_schema_view(get=extend_schema(parameters=[OpenApiParameter("dataset", int, description="Id of a dataset.")]))
@@ -74,7 +95,7 @@ class Recordings(generics.ListAPIView[Recording]):
         """Return the recordings, of one dataset if the address names one."""
         rows = Recording.objects.select_related("dataset", "waveform")
         wanted = self.request.query_params.get("dataset", "")
-        return rows.filter(dataset=wanted if wanted.isdecimal() else 0) if wanted else rows
+        return rows.filter(dataset=int(wanted) if wanted.isdecimal() else 0) if wanted else rows
 
 
 class RecordingDetail(generics.RetrieveAPIView[Recording]):
@@ -92,7 +113,7 @@ class DatasetSerializer(s.ModelSerializer[Dataset]):
 
     class Meta:
         model = Dataset
-        fields = ("id", "name", "layout", "created_at")
+        fields: tuple[str, ...] = ("id", "name", "layout", "created_at")
         read_only_fields = ("layout",)
 
 

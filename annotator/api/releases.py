@@ -27,12 +27,21 @@ MAY_MAKE = roles(Role.ADMIN)
 class ReleaseSerializer(JobSerializer):
     """A curated release."""
 
-    datasets = s.SlugRelatedField(slug_field="name", many=True, read_only=True)
+    datasets: s.RelatedField[Any, Any, Any] = s.SlugRelatedField(slug_field="name", many=True, read_only=True)
 
     class Meta(JobSerializer.Meta):
         model = CuratedRelease
-        fields = (*JOB_FIELDS, "number", "title", "notes", "datasets", "only_consensus", "recording_count",
-                  "consensus_count", "manifest_sha256")  # fmt: skip
+        fields: tuple[str, ...] = (
+            *JOB_FIELDS,
+            "number",
+            "title",
+            "notes",
+            "datasets",
+            "only_consensus",
+            "recording_count",
+            "consensus_count",
+            "manifest_sha256",
+        )
 
 
 class NewReleaseSerializer(s.Serializer[Any]):
@@ -50,7 +59,7 @@ class Releases(generics.ListCreateAPIView[CuratedRelease]):
     serializer_class = ReleaseSerializer
     pagination_class = Newest
 
-    def get_permissions(self) -> list[DenyUnlessRole]:  # type: ignore[override]
+    def get_permissions(self) -> list[DenyUnlessRole]:
         """Admins and researchers read, admins make releases."""
         return [MAY_MAKE() if self.request.method == "POST" else MAY_READ()]
 

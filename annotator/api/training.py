@@ -27,19 +27,19 @@ class TrainingRunSerializer(JobSerializer):
     """A training run."""
 
     config = s.DictField(read_only=True)
-    dataset_ids = s.PrimaryKeyRelatedField(source="datasets", many=True, read_only=True)
-    checkpoint = s.PrimaryKeyRelatedField(read_only=True)
+    dataset_ids: s.RelatedField[Any, Any, Any] = s.PrimaryKeyRelatedField(source="datasets", many=True, read_only=True)
+    checkpoint: s.RelatedField[Any, Any, Any] = s.PrimaryKeyRelatedField(read_only=True)
 
     class Meta(JobSerializer.Meta):
         model = TrainingRun
-        fields = (*JOB_FIELDS, "config_name", "config", "seed", "dataset_ids", "trigger", "checkpoint")
+        fields: tuple[str, ...] = (*JOB_FIELDS, "config_name", "config", "seed", "dataset_ids", "trigger", "checkpoint")
 
 
 class TrainingRunDetailSerializer(TrainingRunSerializer):
     """A training run with the last lines of its log."""
 
     class Meta(TrainingRunSerializer.Meta):
-        fields = (*TrainingRunSerializer.Meta.fields, "log")
+        fields: tuple[str, ...] = (*TrainingRunSerializer.Meta.fields, "log")
 
 
 class NewTrainingRunSerializer(s.Serializer[Any]):
@@ -56,7 +56,7 @@ class MetricSerializer(s.ModelSerializer[TrainingMetric]):
 
     class Meta:
         model = TrainingMetric
-        fields = ("id", "step", "name", "value")
+        fields: tuple[str, ...] = ("id", "step", "name", "value")
 
 
 class CheckpointSerializer(s.ModelSerializer[Checkpoint]):
@@ -67,17 +67,27 @@ class CheckpointSerializer(s.ModelSerializer[Checkpoint]):
 
     class Meta:
         model = Checkpoint
-        fields = ("id", "run", "state", "sha256", "label_codes", "provenance", "metrics", "created_at", "promoted_at")
+        fields: tuple[str, ...] = (
+            "id",
+            "run",
+            "state",
+            "sha256",
+            "label_codes",
+            "provenance",
+            "metrics",
+            "created_at",
+            "promoted_at",
+        )
 
 
 class ScoringRunSerializer(JobSerializer):
     """A scoring run."""
 
-    dataset_ids = s.PrimaryKeyRelatedField(source="datasets", many=True, read_only=True)
+    dataset_ids: s.RelatedField[Any, Any, Any] = s.PrimaryKeyRelatedField(source="datasets", many=True, read_only=True)
 
     class Meta(JobSerializer.Meta):
         model = ScoringRun
-        fields = (*JOB_FIELDS, "checkpoint", "dataset_ids")
+        fields: tuple[str, ...] = (*JOB_FIELDS, "checkpoint", "dataset_ids")
 
 
 class NewScoringRunSerializer(s.Serializer[Any]):

@@ -14,7 +14,8 @@ Row = dict[str, Any]
 
 def pool(round_: Round) -> QuerySet[Recording]:
     """Return the readable recordings of a round's datasets and split; settled ones only to draw at random."""
-    rows = Recording.objects.filter(dataset__rounds=round_, split=round_.split).exclude(quality__contains={"readable": False})
+    rows = Recording.objects.filter(dataset__rounds=round_, split=round_.split)
+    rows = rows.exclude(quality__contains={"readable": False})
     if round_.strategy == Round.Strategy.RANDOM:
         return rows
     return rows.exclude(Exists(Consensus.objects.filter(recording=OuterRef("pk"))))

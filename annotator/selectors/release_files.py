@@ -3,6 +3,7 @@
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, cast
 
 from django.conf import settings
 
@@ -46,7 +47,7 @@ def file_of(release: CuratedRelease, name: str) -> Path:
 def zip_stream(release: CuratedRelease, form: str) -> Iterator[bytes]:
     """Yield a zip of a release, chunk by chunk; nothing is written to disk and nothing large held in memory."""
     folder, sink = folder_of(release), _Sink()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(cast(IO[bytes], sink), "w", zipfile.ZIP_STORED) as archive:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             name = path.relative_to(folder).as_posix()
             if name.startswith(LEFT_OUT[form]):
