@@ -12,7 +12,7 @@ from annotator import checks
 env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-# `local` needs nothing configured and keeps its state in ECGFM_HOME; `production` refuses to guess (annotator/checks.py).
+# `local` needs nothing configured and keeps its state in ECGFM_HOME; `production` refuses to guess (checks.py).
 ECGFM_ENV = env.str("ECGFM_ENV", default="local")
 checks.check_environment(ECGFM_ENV)
 PRODUCTION = ECGFM_ENV == "production"

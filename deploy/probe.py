@@ -1,4 +1,4 @@
-"""Ask the web server in this container whether it can serve; exit status 0 says yes. Used by the container's health check."""
+"""The container's health check: exit status 0 where the web server in here can serve."""
 
 import os
 import sys
