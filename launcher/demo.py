@@ -153,7 +153,7 @@ def wait_until_ready(address: str, check: Callable[[], None]) -> None:
     """Wait until the web server says that it can serve."""
     deadline = time.monotonic() + READY_TIMEOUT_S
     while True:
-        with suppress(URLError, OSError), urllib.request.urlopen(f"{address}/ready", timeout=5):  # noqa: S310
+        with suppress(URLError, OSError), urllib.request.urlopen(f"{address}/ready", timeout=5):
             return
         check()
         if time.monotonic() > deadline:
