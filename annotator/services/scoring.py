@@ -9,15 +9,9 @@ from annotator.models import Checkpoint, Dataset, ScoringRun, User
 from annotator.services import audit, job_state
 from annotator.services.prediction_copy import COLUMNS, PredictionBatch, encode
 
-KEY = COLUMNS[:2]
-_LIST = ", ".join(COLUMNS)
-_CREATE = f"CREATE TEMP TABLE incoming ON COMMIT DROP AS SELECT {_LIST} FROM annotator_prediction WITH NO DATA"  # noqa: S608
-_COPY = f"COPY incoming ({_LIST}) FROM STDIN (FORMAT BINARY)"
-_UPSERT = (
-    f"INSERT INTO annotator_prediction ({_LIST}) SELECT {_LIST} FROM incoming "  # noqa: S608
-    f"ON CONFLICT ({', '.join(KEY)}) DO UPDATE SET "
-    + ", ".join(f"{name} = EXCLUDED.{name}" for name in COLUMNS if name not in KEY)
-)
+_COPY = f"COPY annotator_prediction ({', '.join(COLUMNS)}) FROM STDIN (FORMAT BINARY)"
+_DELETE = "DELETE FROM annotator_prediction WHERE checkpoint_id = %s AND recording_id = ANY(%s)"
+WRITE_LOCK = 0x5C04E  # first half of the advisory lock that writers of one checkpoint's predictions queue up on
 
 
 def datasets_of(dataset_ids: Iterable[int]) -> list[Dataset]:
@@ -47,10 +41,9 @@ def store_predictions(*, run: ScoringRun, attempt: int, rows: PredictionBatch) -
     """Write predictions by COPY, over those the checkpoint made before; refuses a worker that has lost the run."""
     job_state.beat(run, attempt)
     with connection.cursor() as cursor:
-        cursor.execute("DROP TABLE IF EXISTS incoming")
-        cursor.execute(_CREATE)
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [WRITE_LOCK, run.checkpoint_id])
+        cursor.execute(_DELETE, [run.checkpoint_id, rows.recording_ids.tolist()])
         with cursor.copy(_COPY) as copy:
             for block in encode(run.checkpoint_id, rows):
                 copy.write(block)
-        cursor.execute(_UPSERT)
         return int(cursor.rowcount)
