@@ -68,7 +68,7 @@ def test_an_attempt_that_lost_the_job_is_fenced_off(job):
             late()
     assert job_state.beat(job, second, {"done": 1}) == JobState.RUNNING
     job_state.finish(job, second, added_count=7)
-    assert (job.state, job.added_count, job.progress) == (JobState.FINISHED, 7, {"done": 1})
+    assert (job.state, job.added_count, job.progress["done"]) == (JobState.FINISHED, 7, 1)
 
 
 def test_a_job_that_beats_is_left_alone(job):
@@ -86,6 +86,22 @@ def test_a_job_whose_workers_keep_dying_fails_in_words(job, settings):
     job.refresh_from_db()
     assert job.state == JobState.FAILED
     assert "fell silent 3 times" in job.failure
+
+
+def test_a_job_that_gets_further_each_time_is_never_given_up(job, settings):
+    for done in range(1, 2 * settings.JOB_ATTEMPTS):
+        attempt = job_state.take(ImportRun, job.pk)
+        job_state.beat(job, attempt, {"done": done})
+        age(job, 60)
+        job_state.recover_stale()
+    job.refresh_from_db()
+    assert job.state == JobState.QUEUED
+
+
+def test_a_worker_that_goes_down_gives_its_job_back(job):
+    attempt = job_state.take(ImportRun, job.pk)
+    job_state.release(job, attempt)
+    assert job_state.take(ImportRun, job.pk) == attempt + 1
 
 
 def test_cancelling(job):
