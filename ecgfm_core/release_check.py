@@ -32,9 +32,7 @@ class _Files:
             self.prefix = next((name[: -len(MANIFEST)] for name in names if Path(name).name == MANIFEST), "")
             self.names = {name.removeprefix(self.prefix) for name in names}
         else:
-            raise ReleaseError(
-                f"{path}: neither a folder nor a zip file. Name the folder or download of a release."
-            )
+            raise ReleaseError(f"{path}: neither a folder nor a zip file. Name the folder or download of a release.")
 
     @contextmanager
     def open(self, name: str) -> Iterator[IO[bytes]]:

@@ -10,6 +10,8 @@ from annotator.models.rounds import QueueItem
 
 
 class Overall(models.TextChoices):
+    """What a reading says of the recording as a whole."""
+
     NORMAL = "normal", "Normal"
     ABNORMAL = "abnormal", "Abnormal"
     UNREADABLE = "unreadable", "Unreadable"
@@ -57,7 +59,9 @@ class Annotation(Reading):
         constraints = (
             # A first read whose claim ran out stays; the next reader of the item writes their own.
             models.UniqueConstraint(
-                fields=["item", "reader", "stage"], condition=models.Q(revises__isnull=True), name="annotation_once_a_stage"
+                fields=["item", "reader", "stage"],
+                condition=models.Q(revises__isnull=True),
+                name="annotation_once_a_stage",
             ),
             models.UniqueConstraint(
                 fields=["item"], condition=models.Q(revises__isnull=True, stage="final"), name="final_once_an_item"

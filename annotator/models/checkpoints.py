@@ -46,14 +46,18 @@ class Checkpoint(models.Model):
     path = models.CharField(max_length=500, help_text="Folder relative to the checkpoint storage.")
     sha256 = models.CharField(max_length=64)
     label_codes = ArrayField(models.CharField(max_length=20), help_text="Order of label_probabilities.")
-    provenance = models.JSONField(help_text="Config, seed, code version, recordings, labels and corrections trained on.")
+    provenance = models.JSONField(
+        help_text="Config, seed, code version, recordings, labels and corrections trained on."
+    )
     metrics = models.JSONField(default=dict)
     created_at = models.DateTimeField(auto_now_add=True)
     promoted_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = (
-            models.UniqueConstraint(fields=["state"], condition=models.Q(state="current"), name="one_current_checkpoint"),
+            models.UniqueConstraint(
+                fields=["state"], condition=models.Q(state="current"), name="one_current_checkpoint"
+            ),
         )
 
     def __str__(self) -> str:

@@ -103,7 +103,9 @@ class QueueItem(models.Model):
             # One reader never holds or answers two copies of a recording, whatever two browser tabs do at once.
             models.UniqueConstraint(fields=["round", "recording", "claimed_by"], name="item_reader_once"),
             models.CheckConstraint(
-                condition=models.Q(state__in=["waiting", "withdrawn"], claimed_by__isnull=True, lease_until__isnull=True)
+                condition=models.Q(
+                    state__in=["waiting", "withdrawn"], claimed_by__isnull=True, lease_until__isnull=True
+                )
                 | models.Q(state="claimed", claimed_by__isnull=False, lease_until__isnull=False)
                 | models.Q(state="answered", claimed_by__isnull=False, lease_until__isnull=True),
                 name="item_claim_fits_state",

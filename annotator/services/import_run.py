@@ -245,7 +245,7 @@ def _remarks(row: Recording, entry: Prepared, splits: Splits) -> Iterator[str]:
     yield from entry.source.remarks
     if splits.clash(waveform=entry.packed.sha256, split=row.split):
         yield (
-            f"{row.name}: the same samples lie in another split under another patient; the patient stays where they are. "
+            f"{row.name}: the same samples lie in another split under another patient; the patient stays there. "
             "Check whether both are one person."
         )
 

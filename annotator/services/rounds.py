@@ -57,10 +57,8 @@ def create_round(
         raise InvalidInput(
             f"Strategy {strategy} needs a checkpoint, and none is current. Train one and promote it, or draw at random."
         )
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", NUMBER_LOCK)
     round = Round.objects.create(
-        number=(Round.objects.aggregate(last=Max("number"))["last"] or 0) + 1,
+        number=_next_number(),
         scheme=scheme,
         checkpoint=checkpoint,
         strategy=strategy,
@@ -74,6 +72,13 @@ def create_round(
     round.datasets.set(datasets)
     audit.record(actor=by, action="round created", target=round, number=round.number, strategy=strategy, budget=budget)
     return round
+
+
+def _next_number() -> int:
+    """Return the number after the last round's; two rounds made at once wait for each other."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", NUMBER_LOCK)
+    return (Round.objects.aggregate(last=Max("number"))["last"] or 0) + 1
 
 
 def _refuse_bad_choices(strategy: str, reveal: str, budget: int, audit_share: float, readers_per_item: int) -> None:

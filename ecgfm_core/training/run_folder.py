@@ -24,7 +24,7 @@ _STOP_GRACE_S = 20.0
 _PROGRESS_EVERY_S = 0.5
 
 
-class Stopped(Exception):  # noqa: N818 - not an error
+class Stopped(Exception):
     """Someone asked the process to stop; what is saved can be gone on with."""
 
 

@@ -170,8 +170,8 @@ class Reader(Person):
 
     def _state(self, codes: list[str]) -> None:
         """Say the statements by typing."""
-        for code in codes:
-            self.page.keyboard.press("/")
+        self.page.keyboard.press("/")
+        for code in codes:  # the field keeps the focus for the next one
             self.page.keyboard.type(code)
             self.page.keyboard.press("Enter")
         self.page.keyboard.press("Escape")

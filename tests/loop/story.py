@@ -107,12 +107,12 @@ class Story:
         page.get_by_role("button", name="Create").click()
         page.locator("[data-token]").wait_for()
         token = page.locator("[data-token]").inner_text()
-        request = urllib.request.Request(  # noqa: S310
+        request = urllib.request.Request(
             f"{self.system.address}/api/v1/releases/{number}/download?format=wfdb",
             headers={"Authorization": f"Token {token}"},
         )
         archive = folder / "release.zip"
-        with urllib.request.urlopen(request, timeout=60) as answer, archive.open("wb") as file:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as answer, archive.open("wb") as file:
             while chunk := answer.read(1 << 20):
                 file.write(chunk)
         with zipfile.ZipFile(archive) as packed:

@@ -83,7 +83,7 @@ class System:
 
     def _answers(self) -> bool:
         with suppress(URLError, OSError):
-            return urllib.request.urlopen(f"{self.address}/ready", timeout=5).status == 200  # noqa: S310
+            return urllib.request.urlopen(f"{self.address}/ready", timeout=5).status == 200
         return False
 
     def rows(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
