@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from annotator.services.heartbeat import Pulse, beating
 from annotator.services.prediction_copy import PredictionBatch
 from ecgfm_core import manifest, predict
 from ecgfm_core.active import scores
-from ecgfm_core.active.crossfit import crossfit_probabilities
+from ecgfm_core.active.crossfit import Heads
 from ecgfm_core.manifest import ManifestEntry
 from workers import processes
 
@@ -89,8 +90,7 @@ class Doubt:
     def __init__(self, entries: Sequence[ManifestEntry], embedding_ND: np.ndarray) -> None:
         # The test split is never trained on, by these heads neither; its labels are not doubted.
         held = [entry if entry.split != "test" else replace(entry, abnormal=None, labels={}) for entry in entries]
-        self.embedding_ND = embedding_ND.astype(np.float32)
-        self.groups_N = np.array([entry.group for entry in held])
+        self.embedding_ND, self.groups = embedding_ND, [entry.group for entry in held]
         self.given_N = np.array([scores.UNKNOWN if entry.abnormal is None else entry.abnormal for entry in held])
         self.votes_SN = self._crossfit(self.given_N, SEEDS, "normal or abnormal")
         self.codes, self.given_NC = _frequent(held)
@@ -101,7 +101,12 @@ class Doubt:
         """Return probabilities ``[S, N]``; NaN where a class is too rare to say anything."""
         if min(np.sum(given_N == 0), np.sum(given_N == 1)) < CLASS_MIN:
             return np.full((len(seeds), len(given_N)), np.nan)
-        return crossfit_probabilities(self.embedding_ND, given_N, self.groups_N, FOLDS, seeds, name)
+        return self.heads.probabilities(given_N, seeds, name)
+
+    @cached_property
+    def heads(self) -> Heads:
+        """The heads, made when the first label has enough recordings to doubt it."""
+        return Heads(self.embedding_ND, self.groups, FOLDS)
 
     def batch(self, part: predict.Part, span: slice) -> PredictionBatch:
         """Return the rows of one part of the manifest."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ecgfm_core.active import crossfit, scores
-from ecgfm_core.active.crossfit import crossfit_label_probabilities, crossfit_probabilities, deal_folds
+from ecgfm_core.active.crossfit import Heads, crossfit_label_probabilities, crossfit_probabilities, deal_folds
 from ecgfm_core.errors import ConfigError, LabelError
 
 
@@ -107,7 +107,7 @@ def test_half_precision_and_constant_columns() -> None:
     embeddings, labels, groups, _ = made(200)
     embeddings = np.concatenate([embeddings * 1000, np.full((200, 1), 7.0)], axis=1).astype(np.float16)
     assert np.isfinite(crossfit_probabilities(embeddings, labels, groups)).all()
-    assert (crossfit.standardise(embeddings)[:, -1] == 0).all()
+    assert (crossfit.reduce(embeddings)[:, -1] == 0).all()
 
 
 def test_temperature_undoes_overconfidence() -> None:
@@ -125,8 +125,50 @@ def test_what_does_not_fit_is_refused_in_words() -> None:
         crossfit_probabilities(embeddings, labels + 1, groups)
     with pytest.raises(LabelError, match="import labels first"):
         crossfit_probabilities(embeddings, np.full(40, -1), groups)
+    with pytest.raises(ConfigError, match="no seed"):
+        crossfit_probabilities(embeddings, labels, groups, seeds=())
     with pytest.raises(ConfigError, match="two patients"):
         crossfit_probabilities(embeddings, labels, np.zeros(40))
     embeddings[3, 2] = np.nan
     with pytest.raises(LabelError, match="1 embeddings hold"):
         crossfit_probabilities(embeddings, labels, groups)
+
+
+def test_wide_embeddings_are_reduced_to_what_varies_most() -> None:
+    rng = np.random.default_rng(0)
+    narrow = rng.normal(size=(300, 20))
+    wide = (narrow @ rng.normal(size=(20, 400)) + 0.01 * rng.normal(size=(300, 400))).astype(np.float16)
+    reduced = crossfit.reduce(wide, rank_max=20)
+    assert reduced.shape == (300, 20)
+    whole = crossfit.reduce(wide, rank_max=400)
+    assert reduced.var(axis=0).sum() == pytest.approx(whole.var(axis=0).sum(), rel=0.02)
+    distances = [np.linalg.norm(features[:50, None] - features[None, :50], axis=-1) for features in (reduced, whole)]
+    np.testing.assert_allclose(*distances, rtol=0.1, atol=0.5)
+
+
+def test_reducing_in_blocks_is_the_same_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    embeddings = np.random.default_rng(0).normal(size=(101, 30))
+    at_once = crossfit.reduce(embeddings, rank_max=5)
+    monkeypatch.setattr(crossfit, "BLOCK_ROWS", 7)
+    np.testing.assert_allclose(np.abs(crossfit.reduce(embeddings, rank_max=5)), np.abs(at_once), atol=1e-4)
+
+
+def test_wrong_labels_are_found_with_more_columns_than_recordings() -> None:
+    rng = np.random.default_rng(0)
+    narrow, given, groups, errors = made(200, wrong=0.1)
+    wide = narrow @ rng.normal(size=(16, 512)) + 0.1 * rng.normal(size=(200, 512))
+    probability_SN = crossfit_probabilities(wide, given, groups)
+    doubted = np.argsort(-scores.label_error_scores(given, probability_SN))[: errors.sum()]
+    assert errors[doubted].mean() > 0.5
+
+
+def test_the_penalty_is_tuned_once_for_all_labels() -> None:
+    embeddings, first, groups, _ = made(300)
+    heads = Heads(embeddings, groups)
+    assert heads.strength is None
+    heads.probabilities(first)
+    tuned = heads.strength
+    assert tuned in crossfit.STRENGTHS
+    rare = np.where(np.arange(300) < 25, 1, 0)
+    assert heads.probabilities(rare, (0,), "rare").shape == (1, 300)
+    assert heads.strength == tuned
