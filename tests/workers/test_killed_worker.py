@@ -20,8 +20,9 @@ def trainers(run: TrainingRun) -> list[psutil.Process]:
     return found
 
 
-def start(dataset, admin) -> TrainingRun:
-    return checkpoints.start_training(config_name="tiny_cpu", config=LONGER, dataset_ids=[dataset.pk], seed=1, by=admin)
+def start(dataset, admin, **changes: object) -> TrainingRun:
+    config = {**LONGER, **changes}
+    return checkpoints.start_training(config_name="tiny_cpu", config=config, dataset_ids=[dataset.pk], seed=1, by=admin)
 
 
 def test_a_worker_killed_in_mid_training(worker, dataset, admin, settings):
@@ -59,7 +60,7 @@ def test_a_worker_killed_in_mid_training(worker, dataset, admin, settings):
 
 
 def test_cancelling_a_training(worker, dataset, admin):
-    run = start(dataset, admin)
+    run = start(dataset, admin, epochs=5000)
     wait_for(lambda: TrainingRun.objects.get(pk=run.pk).progress.get("step", 0) > 2, "two steps")
     checkpoints.cancel_training(run=run, by=admin)
     wait_for(lambda: ended(run), "the end", 30)
