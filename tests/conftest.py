@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
+from tests.browser import browser as browser  # a fixture for all
+
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("ECGFM_DATA") or ROOT.parent / "shared" / "data").resolve()
 REAL_MISSING = not DATA.is_dir()

@@ -1,37 +1,13 @@
-"""A real browser for the tests of pages, and what every such test asks of a page."""
+"""A page of the live server, and what every test asks of a page."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-# Playwright's sync interface runs an event loop in the test's own thread. Django sees that loop and would refuse every
-# query there as unsafe, though no query runs inside of it.
-os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
-
-ARGUMENTS = (
-    "--headless",
-    "--no-sandbox",  # as root, as in a container, Chromium has no sandbox
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 # A refused or dropped request is logged by the browser itself; what the page makes of it is the test's matter.
 NETWORK = "Failed to load resource"
 WAIT_MS = 10_000
-
-
-@pytest.fixture(scope="session")
-def browser(chromium: str) -> Iterator[Browser]:
-    """Give one headless Chromium for the whole run."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

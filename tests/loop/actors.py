@@ -6,9 +6,16 @@ from collections.abc import Callable
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from ecgfm_core import labels
+from tests.e2e.desk_world import until
 
 PAGE_TIMEOUT_MS = 15_000
 LONG_MS = 300_000
+# Whether a recording other than the last one is shown and waits for its first read, or nothing waits.
+SHOWN = """last => {
+  const name = document.querySelector('[data-head]')?.textContent.match(/R-(\\d+)/)?.[1];
+  const first = document.querySelector('[aria-current=step]')?.dataset.step === 'first';
+  return document.querySelector('[data-empty]')?.hidden === false || Boolean(name && Number(name) !== last && first);
+}"""
 
 
 class Person:
@@ -144,16 +151,7 @@ class Reader(Person):
 
     def _shown(self) -> int | None:
         """Wait for the next recording on the sheet; None when the desk says that nothing waits."""
-        last = f"R-{self.read[-1]}" if self.read else ""
-        self.page.wait_for_function(
-            """last => {
-                 const empty = document.querySelector('[data-empty]');
-                 const name = document.querySelector('[data-head]').textContent.match(/R-\\d+/)?.[0];
-                 const first = document.querySelector('[aria-current=step]')?.dataset.step === 'first';
-                 return !empty.hidden || (name && name !== last && first);
-               }""",
-            arg=last,
-        )
+        until(self.page, f"({SHOWN})({self.read[-1] if self.read else 0})")
         if self.page.locator("[data-empty]").is_visible():
             return None
         return int(re.search(r"R-(\d+)", self.page.locator("[data-head]").inner_text()).group(1))  # type: ignore[union-attr]
