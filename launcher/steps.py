@@ -22,6 +22,7 @@ SIMULATED = "simulated"
 SIMULATED_COUNT = 600
 SIMULATED_RATE_HZ = 500.0
 SIMULATED_LABEL_ERRORS = 0.1
+SIMULATED_ERROR_KIND = "class_conditional"  # what a hurried reader mixes up
 SEED = 0
 BUDGET = 100
 POLL_S = 0.2
@@ -73,6 +74,7 @@ def simulated_folder() -> Path:
                 seed=SEED,
                 sampling_rate_hz=SIMULATED_RATE_HZ,
                 label_error_rate=SIMULATED_LABEL_ERRORS,
+                label_error_kind=SIMULATED_ERROR_KIND,
                 progress=bar.show,
             )
             draft.rename(folder)

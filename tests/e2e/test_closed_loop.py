@@ -4,12 +4,12 @@ from tests.loop.recordings import simulated_pool
 from tests.loop.story import Story, check_release
 from tests.loop.system import running_system
 
-TRAINING = {"epochs": 6}
+TRAINING = {"epochs": 10}
 
 
 def test_two_rounds_on_simulated_recordings(tmp_path, browser):
     with running_system() as system:
-        pool = simulated_pool(system.home / "imports" / "pool", count=160, error_rate=0.1, seed=7)
+        pool = simulated_pool(system.home / "imports" / "pool", count=300, error_rate=0.1, seed=7)
         story = Story(system, browser, pool, training=TRAINING)
         first_checkpoint = story.train(promote=False)
         first = story.turn(budget=16, seed=1)

@@ -29,9 +29,14 @@ class Pool:
 
 
 def simulated_pool(folder: Path, *, count: int, error_rate: float, seed: int) -> Pool:
-    """Simulated recordings with uniform label errors."""
+    """Simulated recordings, some labelled with what a hurried reader takes them for."""
     simulated.write_dataset(
-        folder, count=count, seed=seed, sampling_rate_hz=250.0, label_error_rate=error_rate, label_error_kind="uniform"
+        folder,
+        count=count,
+        seed=seed,
+        sampling_rate_hz=250.0,
+        label_error_rate=error_rate,
+        label_error_kind="class_conditional",
     )
     truth = json.loads((folder / "truth.json").read_text())
     (folder / "truth.json").unlink()  # nothing that runs may look
