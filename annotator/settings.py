@@ -104,6 +104,7 @@ DATABASES = {"default": env.db_url("DATABASE_URL", default="postgresql://localho
 DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql"
 DATABASES["default"].setdefault("OPTIONS", {})
 DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": env.int("DATABASE_POOL_SIZE", default=8)}
+DATABASES["default"]["OPTIONS"]["prepare_threshold"] = 0  # concerns annotator.sql alone: Django binds in the client
 BROKER_URL = env.str("BROKER_URL", default="redis://localhost:6379/0")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

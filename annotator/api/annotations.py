@@ -69,4 +69,4 @@ class Revise(APIView):
         key = form.validated_data["idempotency_key"]
         older = readings.annotation_by_id(pk, reader)
         stored = annotations.revise(annotation=older, reader=reader, answer=form.to_answer(), idempotency_key=key)
-        return Response({"annotation": shapes.ReceiptSerializer(stored).data}, status=201)
+        return Response({"annotation": shapes.receipt(stored)}, status=201)

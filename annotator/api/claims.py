@@ -95,7 +95,7 @@ class FirstRead(ReaderView):
         stored = annotations.submit_first(
             item=item, reader=person(request), answer=form.to_answer(), idempotency_key=key
         )
-        return Response({"annotation": shapes.ReceiptSerializer(stored).data, "reveal": reveal(item)}, status=201)
+        return Response({"annotation": shapes.receipt(stored), "reveal": reveal(item)}, status=201)
 
 
 class FinalRead(ReaderView):
@@ -109,7 +109,7 @@ class FinalRead(ReaderView):
         stored = annotations.submit_final(
             item=item_by_id(pk), reader=person(request), answer=form.to_answer(), idempotency_key=key
         )
-        return Response({"annotation": shapes.ReceiptSerializer(stored).data}, status=201)
+        return Response({"annotation": shapes.receipt(stored)}, status=201)
 
 
 class Worklist(ReaderView):

@@ -222,6 +222,19 @@ class ReceiptSerializer(s.ModelSerializer[Annotation]):
         fields = ("id", "item", "recording", "stage", "overall", "revises", "created_at")
 
 
+def receipt(stored: Annotation) -> dict[str, Any]:
+    """Return a ReceiptSerializer's shape, without the serializer's work."""
+    return {
+        "id": stored.pk,
+        "item": stored.item_id,
+        "recording": stored.recording_id,
+        "stage": stored.stage,
+        "overall": stored.overall,
+        "revises": stored.revises_id,
+        "created_at": stored.created_at,
+    }
+
+
 class StoredSerializer(s.Serializer[Any]):
     """A final read as stored."""
 

@@ -6,14 +6,14 @@ from django.db.models import QuerySet
 
 from annotator.errors import NotFound
 from annotator.models import Adjudication, Annotation, QueueItem, Role, User
-from annotator.selectors import schemes
+from annotator.selectors import items, schemes
 from annotator.selectors.reveal import on_file
 from annotator.selectors.worklists import describe_recording
 
 
 def item_by_id(pk: int) -> QueueItem:
     """Return a queue item with what answering it needs; whose it is, the queue decides."""
-    found = QueueItem.objects.select_related("round", "recording").filter(pk=pk).first()
+    found = items.by_id(pk)
     if found is None:
         raise NotFound(f"There is no queue item {pk}.")
     return found

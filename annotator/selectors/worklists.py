@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from django.core.cache import cache
-from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Subquery
-from django.db.models.functions import JSONObject
+from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet
 from django.urls import reverse
 from django.utils.timezone import localtime
 
-from annotator.models import Annotation, Draft, QueueItem, Recording, Round, Skip, User
+from annotator.models import Annotation, QueueItem, Recording, Round, Skip, User
+from annotator.selectors import items
 from annotator.selectors.reveal import reveal
 
 State = QueueItem.State
@@ -20,21 +20,15 @@ COUNTS_AGE_S = 2
 
 def held_items(reader: User) -> QuerySet[QueueItem]:
     """Return the items that a reader holds, first claimed first."""
-    items = QueueItem.objects.filter(claimed_by=reader, state=State.CLAIMED)
-    return items.select_related("round", "recording__waveform").order_by("claimed_at", "pk")
+    mine = QueueItem.objects.filter(claimed_by=reader, state=State.CLAIMED)
+    return mine.select_related("round", "recording__waveform").order_by("claimed_at", "pk")
 
 
-def describe(items: Iterable[QueueItem], reader: User) -> list[dict[str, Any]]:
+def describe(held: Iterable[QueueItem], reader: User) -> list[dict[str, Any]]:
     """Return held items as the desk shows them: blind until the round's reveal allows more."""
-    items = list(items)
-    reads = Annotation.objects.filter(item=OuterRef("pk"), reader=reader, stage=Annotation.Stage.FIRST)
-    drafts = Draft.objects.filter(item=OuterRef("pk"), reader=reader)
-    draft = JSONObject(content="content", version="version")
-    begun = QueueItem.objects.filter(pk__in=[item.pk for item in items])
-    known = {
-        pk: found for pk, *found in begun.values_list("pk", Exists(reads), Subquery(drafts.values(found=draft)[:1]))
-    }
-    return [_describe(item, *known[item.pk]) for item in items]
+    held = list(held)
+    known = items.begun(held, reader)
+    return [_describe(item, *known[item.pk]) for item in held]
 
 
 def _describe(item: QueueItem, first_done: bool, draft: dict[str, Any] | None) -> dict[str, Any]:
@@ -77,8 +71,8 @@ def round_counts(round_id: int) -> dict[str, int]:
     key = f"round-counts-{round_id}"
     counts = cache.get(key)
     if counts is None:
-        items = QueueItem.objects.filter(round=round_id).exclude(state=State.WITHDRAWN)
-        counts = items.aggregate(read=Count("pk", filter=Q(state=State.ANSWERED)), total=Count("pk"))
+        rows = QueueItem.objects.filter(round=round_id).exclude(state=State.WITHDRAWN)
+        counts = rows.aggregate(read=Count("pk", filter=Q(state=State.ANSWERED)), total=Count("pk"))
         cache.set(key, counts, COUNTS_AGE_S)
     return counts
 
@@ -86,14 +80,14 @@ def round_counts(round_id: int) -> dict[str, int]:
 def worklist(reader: User) -> dict[str, Any]:
     """Return each open round with what waits for this reader, what they hold and did, and why nothing waits."""
     rounds = list(Round.objects.filter(state=Round.State.OPEN).order_by("number"))
-    items = QueueItem.objects.filter(round__in=rounds)
+    copies = QueueItem.objects.filter(round__in=rounds)
     mine = QueueItem.objects.filter(round=OuterRef("round"), recording=OuterRef("recording"), claimed_by=reader)
     passed = Skip.objects.filter(reader=reader, item__round=OuterRef("round"), item__recording=OuterRef("recording"))
-    free = items.filter(state=State.WAITING).filter(~Exists(mine), ~Exists(passed))
+    free = copies.filter(state=State.WAITING).filter(~Exists(mine), ~Exists(passed))
     waiting = dict(free.values_list("round").annotate(n=Count("recording", distinct=True)).order_by())
     counts = {
         row["round"]: {name: value for name, value in row.items() if name != "round"}
-        for row in items.values("round")
+        for row in copies.values("round")
         .annotate(
             total=Count("pk"),
             read=Count("pk", filter=Q(state=State.ANSWERED)),

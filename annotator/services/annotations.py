@@ -5,7 +5,10 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.utils import timezone
+from psycopg.types.json import Jsonb
 
+from annotator import sql
 from annotator.errors import InvalidInput, NotAllowed, NotFound, WrongState
 from annotator.models import Annotation, Draft, Mark, QueueItem, Round, User
 from annotator.services import answers, consensus, queue
@@ -13,6 +16,31 @@ from annotator.services.answers import Answer
 
 Stage = Annotation.Stage
 DRAFT_MAX = 64_000
+PLAIN = ("confidence", "override_reason", "duration_ms", "overall", "unreadable_reason", "text")
+
+# All that a final read changes, at once: the item, the draft, the annotation and, where `corrects` is known because the
+# round asks for one reader alone, the consensus. Nothing happens where the item is not this reader's, or the key used.
+ANSWER = """
+WITH done AS (
+    UPDATE annotator_queueitem SET state = 'answered', lease_until = NULL, answered_at = %(now)s
+    WHERE id = %(item)s AND state = 'claimed' AND claimed_by_id = %(reader)s
+      AND NOT EXISTS (SELECT FROM annotator_annotation WHERE idempotency_key = %(key)s)
+    RETURNING id, round_id, recording_id),
+draft AS (
+    DELETE FROM annotator_draft USING done WHERE item_id = done.id AND reader_id = %(reader)s),
+consensus AS (
+    INSERT INTO annotator_consensus (recording_id, round_id, scheme_id, source, corrects, created_at,
+        statements, overall, unreadable_reason, text)
+    SELECT recording_id, round_id, %(scheme)s, 'single', %(corrects)s::boolean, %(now)s,
+        %(statements)s, %(overall)s, %(unreadable_reason)s, %(text)s
+    FROM done WHERE %(corrects)s::boolean IS NOT NULL)
+INSERT INTO annotator_annotation (item_id, recording_id, reader_id, scheme_id, stage, confidence, override_reason,
+    display, duration_ms, idempotency_key, created_at, statements, overall, unreadable_reason, text)
+SELECT id, recording_id, %(reader)s, %(scheme)s, 'final', %(confidence)s, %(override_reason)s,
+    %(display)s, %(duration_ms)s, %(key)s, %(now)s, %(statements)s, %(overall)s, %(unreadable_reason)s, %(text)s
+FROM done
+RETURNING id
+"""
 
 
 @transaction.atomic
@@ -92,16 +120,42 @@ def _submit_first(item: QueueItem, reader: User, answer: Answer, key: UUID) -> A
     return _write(item, reader, answer, Stage.FIRST, key)
 
 
-@transaction.atomic
 def _submit_final(item: QueueItem, reader: User, answer: Answer, key: UUID) -> Annotation:
     if item.round.reveal == Round.Reveal.AFTER_FIRST_READ and not first_read(item, reader):
         raise WrongState(f"{item.round} asks for a blind first read of {item.recording} before the final one.")
-    consensus.lock_copies(item)
-    queue.answer(item=item, reader=reader)
-    annotation = _write(item, reader, answer, Stage.FINAL, key)
-    Draft.objects.filter(item=item, reader=reader).delete()
-    consensus.conclude(item.round, item.recording, only=annotation if item.round.readers_per_item == 1 else None)
+    annotation = _annotation(item, reader, answer, Stage.FINAL, key)
+    if item.round.readers_per_item == 1 and not answer.marks:  # one statement does it
+        _answer(annotation, corrects=consensus.corrects(item.round, item.recording, annotation))
+        return annotation
+    with transaction.atomic():
+        consensus.lock_copies(item)
+        _answer(annotation, corrects=None)
+        _mark(annotation, answer)
+        consensus.conclude(item.round, item.recording)
     return annotation
+
+
+def _answer(annotation: Annotation, *, corrects: bool | None) -> None:
+    """Run ANSWER, also for an item whose lease ran out if nobody took it since; refuses all else."""
+    values = {
+        "now": annotation.created_at,
+        "item": annotation.item_id,
+        "reader": annotation.reader_id,
+        "scheme": annotation.scheme_id,
+        "key": annotation.idempotency_key,
+        "corrects": corrects,
+        "statements": Jsonb(annotation.statements),
+        "display": Jsonb(annotation.display),
+        **{name: getattr(annotation, name) for name in PLAIN},
+    }
+    stored = sql.rows(ANSWER, **values)
+    if not stored:
+        queue.take_back(item=annotation.item, reader=annotation.reader)
+        stored = sql.rows(ANSWER, **values)
+    if not stored:  # another tab of this reader was quicker
+        raise queue.lost(annotation.item, annotation.reader)
+    annotation.pk = stored[0][0]
+    annotation._state.adding = False
 
 
 def first_read(item: QueueItem, reader: User) -> bool:
@@ -119,7 +173,17 @@ def _stored(key: UUID, reader: User, item_id: int, stage: Stage) -> Annotation |
 def _write(
     item: QueueItem, reader: User, answer: Answer, stage: Stage, key: UUID, revises: Annotation | None = None
 ) -> Annotation:
-    annotation = Annotation.objects.create(
+    annotation = _annotation(item, reader, answer, stage, key, revises)
+    annotation.save(force_insert=True)
+    _mark(annotation, answer)
+    return annotation
+
+
+def _annotation(
+    item: QueueItem, reader: User, answer: Answer, stage: Stage, key: UUID, revises: Annotation | None = None
+) -> Annotation:
+    """Return an answer as a row that is still to be stored."""
+    return Annotation(
         item=item,
         recording_id=item.recording_id,
         reader=reader,
@@ -131,18 +195,20 @@ def _write(
         display=answer.display,
         duration_ms=answer.duration_ms,
         idempotency_key=key,
+        created_at=timezone.now(),
         **answer.reading(),
     )
-    if answer.marks:
-        Mark.objects.bulk_create(
-            Mark(
-                annotation=annotation,
-                lead_names=list(mark.lead_names),
-                start_s=mark.start_s,
-                end_s=mark.end_s,
-                code=mark.code,
-                note=mark.note,
-            )
-            for mark in answer.marks
+
+
+def _mark(annotation: Annotation, answer: Answer) -> None:
+    Mark.objects.bulk_create(
+        Mark(
+            annotation=annotation,
+            lead_names=list(mark.lead_names),
+            start_s=mark.start_s,
+            end_s=mark.end_s,
+            code=mark.code,
+            note=mark.note,
         )
-    return annotation
+        for mark in answer.marks
+    )

@@ -10,18 +10,24 @@ Saying more than nothing corrects nothing: a recording without a usable label, o
 statement, had nothing to be wrong. Normal statements (sinus rhythm) are left out, for they often go unsaid.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import OuterRef, Subquery
-
+from annotator import sql
 from annotator.errors import WrongState
-from annotator.models import Adjudication, Annotation, Consensus, QueueItem, Recording, Round, SourceLabel
+from annotator.models import Adjudication, Annotation, Consensus, QueueItem, Recording, Round
 from annotator.models.annotations import Overall, Reading
 from annotator.selectors import readings, schemes
 
 OPEN = (QueueItem.State.WAITING, QueueItem.State.CLAIMED)
+HELD_BEFORE = """
+SELECT earlier.overall, earlier.statements,
+    ARRAY(SELECT code FROM annotator_sourcelabel WHERE recording_id = asked.id AND code <> '')
+FROM (SELECT %(recording)s::bigint) asked (id) LEFT JOIN LATERAL (
+    SELECT overall, statements FROM annotator_consensus
+    WHERE recording_id = asked.id AND round_id <> %(round)s ORDER BY id DESC LIMIT 1) earlier ON true
+"""
 
 
 @dataclass(frozen=True)
@@ -60,13 +66,8 @@ def final_reads(round: Round, recording: Recording) -> list[Annotation]:
     return list(finals.filter(revised_by__isnull=True).select_related("item").order_by("item__copy"))
 
 
-def conclude(round: Round, recording: Recording, only: Annotation | None = None) -> Consensus | Adjudication | None:
-    """Write the consensus or the adjudication of a recording whose copies are all answered; None while some wait.
-
-    `only` is the first final read where a round asks for just one, so that nothing has to be looked up.
-    """
-    if only:
-        return write(round=round, recording=recording, reading=only, source=Consensus.Source.SINGLE)
+def conclude(round: Round, recording: Recording) -> Consensus | Adjudication | None:
+    """Write the consensus or the adjudication of a recording whose copies are all answered; None while some wait."""
     if QueueItem.objects.filter(round=round, recording=recording, state__in=OPEN).exists():
         return None
     reads = final_reads(round, recording)
@@ -100,19 +101,20 @@ def write(
         overall=reading.overall,
         unreadable_reason=reading.unreadable_reason,
         text=reading.text,
-        corrects=differs(round.scheme_id, held_before(recording, round), Held(reading.overall, codes_of(reading))),
+        corrects=corrects(round, recording, reading),
     )
+
+
+def corrects(round: Round, recording: Recording, reading: Reading) -> bool:
+    """Return whether a reading corrects what held before the round, as the module says."""
+    return differs(round.scheme_id, held_before(recording, round), Held(reading.overall, codes_of(reading)))
 
 
 def held_before(recording: Recording, round: Round) -> Held:
     """Return what held for a recording before this round."""
-    earlier = Consensus.objects.filter(recording=OuterRef("pk")).exclude(round=round).order_by("-pk")
-    sources = SourceLabel.objects.filter(recording=OuterRef("pk")).exclude(code="").values("code")
-    overall, statements, codes = Recording.objects.values_list(
-        Subquery(earlier.values("overall")[:1]), Subquery(earlier.values("statements")[:1]), ArraySubquery(sources)
-    ).get(pk=recording.pk)
+    [(overall, statements, codes)] = sql.rows(HELD_BEFORE, recording=recording.pk, round=round.pk)
     if overall:
-        return Held(overall, frozenset(statement["code"] for statement in statements))
+        return Held(overall, frozenset(statement["code"] for statement in json.loads(statements)))
     derived = {None: "", True: Overall.ABNORMAL, False: Overall.NORMAL}[recording.source_abnormal]
     return Held(derived, frozenset(codes))
 

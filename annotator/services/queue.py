@@ -7,23 +7,23 @@ from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from annotator import sql
 from annotator.errors import AnnotatorError, InvalidInput, NotAllowed, WrongState
 from annotator.models import Adjudication, QueueItem, Role, Round, Skip, User
+from annotator.selectors import items
 
 HELD_MAX = 3  # the one on the screen and two that the desk has fetched ahead
 TRIES = 3
 SKIP_REASON_MAX = 300
 READER_LOCK = 7001  # first half of the advisory lock that a reader's own claims queue up on
 
-# Two statements in one round trip (parameters are bound in the client): the lock puts one reader's tabs in line, and
-# the second sees what the first waited for. The partial index item_waiting gives the order; a locked row is someone
-# else's in a moment, so the next one is taken.
-CLAIM = """
-SELECT pg_advisory_xact_lock(%(lock)s, %(reader)s);
+# The lock puts one reader's tabs in line. The partial index item_waiting gives the order; a locked row is someone else's
+# in a moment, so the next one is taken.
+CLAIM = f"""
 WITH next AS MATERIALIZED (
     SELECT first.id
     FROM (SELECT id FROM annotator_round
-          WHERE state = 'open' AND (%(round)s IS NULL OR id = %(round)s) ORDER BY number) round
+          WHERE state = 'open' AND (%(round)s::bigint IS NULL OR id = %(round)s) ORDER BY number) round
     CROSS JOIN LATERAL (
         SELECT item.id FROM annotator_queueitem item
         WHERE item.round_id = round.id AND item.state = 'waiting'
@@ -38,11 +38,14 @@ WITH next AS MATERIALIZED (
         ORDER BY item.rank, item.copy LIMIT 1
         FOR UPDATE OF item SKIP LOCKED) first
     WHERE (SELECT count(*) FROM annotator_queueitem WHERE claimed_by_id = %(reader)s AND state = 'claimed') < %(most)s
-    LIMIT 1)
-UPDATE annotator_queueitem item
-SET state = 'claimed', claimed_by_id = %(reader)s, claimed_at = %(now)s, lease_until = %(until)s, lapsed_from_id = NULL
-FROM next WHERE item.id = next.id
-RETURNING item.id
+    LIMIT 1),
+claimed AS (
+    UPDATE annotator_queueitem item
+    SET state = 'claimed', claimed_by_id = %(reader)s, claimed_at = %(now)s, lease_until = %(until)s,
+        lapsed_from_id = NULL
+    FROM next WHERE item.id = next.id
+    RETURNING item.*)
+SELECT {items.COLUMNS} FROM claimed item {items.JOINS}
 """
 
 
@@ -54,29 +57,20 @@ def claim_next(*, reader: User, round: Round | None = None) -> QueueItem | None:
         raise WrongState(f"{round} is {round.state}; only an open round is read.")
     for attempt in range(TRIES):
         try:
-            pk = _claim(reader, round)
+            found = sql.locked_rows(CLAIM, lock=(READER_LOCK, reader.pk), **claim_parameters(reader, round))
         except IntegrityError:  # another tab of this reader has just taken a copy of the same recording
             continue
-        if pk is not None:
-            return QueueItem.objects.select_related("round", "recording__waveform").get(pk=pk)
+        if found:
+            return items.from_row(found[0])
         if attempt or not release_expired():
             return None
     return None
-
-
-def _claim(reader: User, round: Round | None) -> int | None:
-    with connection.cursor() as cursor:
-        cursor.execute(CLAIM, claim_parameters(reader, round))
-        cursor.nextset()
-        row = cursor.fetchone()
-    return row[0] if row else None
 
 
 def claim_parameters(reader: User, round: Round | None) -> dict[str, Any]:
     """Return the parameters of CLAIM."""
     now = timezone.now()
     return {
-        "lock": READER_LOCK,
         "reader": reader.pk,
         "round": round.pk if round else None,
         "most": HELD_MAX,
@@ -98,27 +92,28 @@ def hold(*, item: QueueItem, reader: User) -> datetime:
     until = _lease(timezone.now())
     if not QueueItem.objects.filter(pk=item.pk, state=QueueItem.State.CLAIMED, claimed_by=reader).update(
         lease_until=until
-    ) and not _take_back(item, reader, state=QueueItem.State.CLAIMED, lease_until=until):
-        raise lost(item, reader)
+    ):
+        take_back(item=item, reader=reader)
     return until
 
 
-def answer(*, item: QueueItem, reader: User) -> None:
-    """Set a reader's item answered, also one whose lease ran out if nobody took it since; refuses all else."""
-    done = {"state": QueueItem.State.ANSWERED, "lease_until": None, "answered_at": timezone.now()}
-    if not QueueItem.objects.filter(pk=item.pk, state=QueueItem.State.CLAIMED, claimed_by=reader).update(
-        **done
-    ) and not _take_back(item, reader, **done):
-        raise lost(item, reader)
-
-
-def _take_back(item: QueueItem, reader: User, **changes: object) -> bool:
+def take_back(*, item: QueueItem, reader: User) -> None:
+    """Claim an item again whose lease ran out, if nobody took it since; refuses all else."""
     lapsed = QueueItem.objects.filter(pk=item.pk, state=QueueItem.State.WAITING, lapsed_from=reader)
+    now = timezone.now()
     try:
         with transaction.atomic():
-            return bool(lapsed.update(claimed_by=reader, claimed_at=timezone.now(), lapsed_from=None, **changes))
+            taken = lapsed.update(
+                state=QueueItem.State.CLAIMED,
+                claimed_by=reader,
+                claimed_at=now,
+                lease_until=_lease(now),
+                lapsed_from=None,
+            )
     except IntegrityError:  # they hold another copy of the same recording by now
-        return False
+        taken = 0
+    if not taken:
+        raise lost(item, reader)
 
 
 def give_back(*, item: QueueItem, reader: User) -> None:
