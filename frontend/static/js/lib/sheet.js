@@ -2,7 +2,6 @@
 // and lib/chart.js know Plotly (a global from vendor/plotly-basic.min.js).
 
 import { TRACE_WIDTH_MM, layoutsFor, pageSeconds, pageStarts, segments, zeroLines } from "lib/layout.js";
-import { leadState, restingLevel } from "lib/waveform.js";
 
 export const SPEEDS_MM_S = [12.5, 25, 50];
 export const GAINS_MM_MV = [2.5, 5, 10, 20];
@@ -25,14 +24,15 @@ export class Sheet {
     this.leads = null;
     this.view = { speed: 25, gain: 10, layout: null, page: 0, pxPerMm: null };
     this.drawMs = 0;
+    this.fontFamily = getComputedStyle(document.body).fontFamily;
     new ResizeObserver(() => this.resized()).observe(element.parentElement);
   }
 
-  /** Show a recording (as the API describes it) with its leads in millivolts (lib/waveform.js). */
-  show(recording, leads) {
+  /** Show a recording (as the API describes it) with its waveform (lib/waveform.js): leads in millivolts and their states. */
+  show(recording, { leads, states }) {
     this.recording = recording;
     this.leads = leads;
-    this.states = new Map(Array.from(leads, ([lead, mv]) => [lead, { ...leadState(mv), levelMv: restingLevel(mv) }]));
+    this.states = states;
     this.layouts = layoutsFor(recording.lead_names);
     this.view.page = 0;
     this.draw();
@@ -117,7 +117,7 @@ export class Sheet {
     return {
       width: widthPx, height: heightPx, margin: { l: 0, r: 0, t: 0, b: 0, pad: 0 },
       paper_bgcolor: COLOUR.paper, plot_bgcolor: COLOUR.paper, showlegend: false, hovermode: false, dragmode: false,
-      uirevision: this.recording.id, font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: COLOUR.trace },
+      uirevision: this.recording.id, font: { family: this.fontFamily, size: 12, color: COLOUR.trace },
       xaxis: { ...axis, range: [-PULSE_ROOM_MM, widthMm - PULSE_ROOM_MM] },
       yaxis: { ...axis, range: [-heightMm, 0], scaleanchor: "x", scaleratio: 1 },
     };

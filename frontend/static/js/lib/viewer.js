@@ -70,11 +70,11 @@ export class Viewer {
   /** Show a recording; resolves when it is drawn. A newer call wins over an older one that is still loading. */
   async show(recording) {
     this.wanted = recording.waveform_url;
-    const leads = await load(recording);
+    const waveform = await load(recording);
     if (this.wanted !== recording.waveform_url) return;
     this.#head(recording);
     this.root.hidden = false;
-    this.sheet.show(recording, leads);
+    this.sheet.show(recording, waveform);
   }
 
   clear() {

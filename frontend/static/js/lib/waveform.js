@@ -32,12 +32,15 @@ export function decode(buffer, recording) {
   return leads;
 }
 
-/** The waveform of a recording; a second call, or one after `prefetch`, costs no fetch. */
+/** The waveform of a recording, {leads, states}; a second call, or one after `prefetch`, costs nothing. */
 export function load(recording) {
   const address = recording.waveform_url;
   let promise = cache.get(address);
   if (!promise) {
-    promise = bytes(address).then((buffer) => decode(buffer, recording));
+    promise = bytes(address).then((buffer) => {
+      const leads = decode(buffer, recording);
+      return { leads, states: statesOf(leads) };
+    });
     promise.catch(() => cache.delete(address)); // a failed fetch may be tried again
     cache.set(address, promise);
     if (cache.size > KEPT) cache.delete(cache.keys().next().value);
@@ -48,28 +51,28 @@ export function load(recording) {
 /** Fetch ahead, quietly: a failure shows when the recording is opened. */
 export const prefetch = (recording) => void load(recording).catch(() => {});
 
-/** What a reader should know of a lead before reading it: share missing, flat, level far from zero. */
-export function leadState(mv) {
+/**
+ * What a reader should know of each lead before reading it: share missing, flat, and the level it rests at (the median,
+ * in millivolts). Every sample is looked at, which takes long enough to be done ahead, with the fetching.
+ */
+export const statesOf = (leads) => new Map(Array.from(leads, ([lead, mv]) => [lead, { ...leadState(mv), levelMv: restingLevel(mv) }]));
+
+function leadState(mv) {
   let low = Infinity;
   let high = -Infinity;
   let missing = 0;
-  for (const value of mv) {
-    if (Number.isNaN(value)) missing += 1;
-    else {
-      if (value < low) low = value;
-      if (value > high) high = value;
-    }
+  for (let i = 0; i < mv.length; i += 1) {
+    const value = mv[i];
+    if (value < low) low = value;
+    if (value > high) high = value;
+    if (value !== value) missing += 1; // NaN
   }
   const recorded = missing < mv.length;
   return { recorded, missingShare: missing / mv.length, flat: recorded && high - low < 0.01 };
 }
 
-/** Median of the samples that are there, in millivolts: where the trace rests. */
-export function restingLevel(mv) {
+function restingLevel(mv) {
   const step = Math.max(1, Math.floor(mv.length / 2000));
-  const some = [];
-  for (let i = 0; i < mv.length; i += step) if (!Number.isNaN(mv[i])) some.push(mv[i]);
-  if (!some.length) return 0;
-  some.sort((a, b) => a - b);
-  return some[some.length >> 1];
+  const some = Float32Array.from({ length: Math.floor(mv.length / step) }, (_, i) => mv[i * step]).filter((value) => value === value);
+  return some.length ? some.sort()[some.length >> 1] : 0;
 }
