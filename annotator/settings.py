@@ -109,7 +109,7 @@ BROKER_URL = env.str("BROKER_URL", default="redis://localhost:6379/0")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "annotator.User"
-AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "annotator.sign_in.Backend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
@@ -121,6 +121,7 @@ AXES_LOCKOUT_CALLABLE = "annotator.pages.sign_in.locked_out"
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "worklist"
 LOGOUT_REDIRECT_URL = "login"
+SESSION_ENGINE = "annotator.sign_in"
 SESSION_COOKIE_AGE = 12 * 3600
 
 LANGUAGE_CODE = "en"

@@ -20,7 +20,7 @@ JOINS = """
     JOIN annotator_recording recording ON recording.id = item.recording_id
     JOIN annotator_waveform waveform ON waveform.sha256 = recording.waveform_id
 """
-BY_ID = f"SELECT {COLUMNS} FROM annotator_queueitem item {JOINS} WHERE item.id = %(pk)s"
+BY_ID = f"SELECT {COLUMNS} FROM annotator_queueitem item {JOINS} WHERE item.id = %(pk)s"  # noqa: S608 - our own column names
 BEGUN = """
 SELECT item.id,
     EXISTS (SELECT FROM annotator_annotation

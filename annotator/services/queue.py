@@ -17,8 +17,8 @@ TRIES = 3
 SKIP_REASON_MAX = 300
 READER_LOCK = 7001  # first half of the advisory lock that a reader's own claims queue up on
 
-# The lock puts one reader's tabs in line. The partial index item_waiting gives the order; a locked row is someone else's
-# in a moment, so the next one is taken.
+# A lock (READER_LOCK) puts one reader's tabs in line. The partial index item_waiting gives the order; a locked row is
+# someone else's in a moment, so the next one is taken.
 CLAIM = f"""
 WITH next AS MATERIALIZED (
     SELECT first.id
@@ -46,7 +46,7 @@ claimed AS (
     FROM next WHERE item.id = next.id
     RETURNING item.*)
 SELECT {items.COLUMNS} FROM claimed item {items.JOINS}
-"""
+"""  # noqa: S608 - our own column names
 
 
 def claim_next(*, reader: User, round: Round | None = None) -> QueueItem | None:

@@ -93,7 +93,7 @@ def read(reader: User, answer: Answer, *, first: Answer | None = None) -> QueueI
 def client(who: User | None = None) -> APIClient:
     made = APIClient()
     if who:
-        made.force_login(who, backend="django.contrib.auth.backends.ModelBackend")
+        made.force_login(who, backend="annotator.sign_in.Backend")
     return made
 
 

@@ -54,7 +54,7 @@ def address(pattern: URLPattern) -> str:
 def test_who_may_do_what(pattern, role):
     api = APIClient(raise_request_exception=False)
     if role:
-        api.force_login(User.objects.create_user("someone", role=role), "django.contrib.auth.backends.ModelBackend")
+        api.force_login(User.objects.create_user("someone", role=role), "annotator.sign_in.Backend")
     for method in METHODS:
         allowed = MAY.get((pattern.name, method))
         status = getattr(api, method)(address(pattern), {}, format="json" if method != "get" else None).status_code

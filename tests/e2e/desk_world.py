@@ -77,7 +77,7 @@ def sign_in(page: Page, name: str = "reader", role: Role = Role.READER) -> User:
     """Make a person and give the browser their session; they stand on the page they start from."""
     user = person(name, role)
     client = Client()
-    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(user, backend="annotator.sign_in.Backend")
     cookie = client.cookies[settings.SESSION_COOKIE_NAME]
     page.goto("/sign-in")
     page.context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": page.url}])
