@@ -1,4 +1,4 @@
-"""How fast the desk is in headless Chromium at 1366x768: to a readable sheet, a drawing, the next recording after a key.
+"""How fast the desk is in headless Chromium at 1366x768: to a readable sheet, a drawing, the next recording on a key.
 
     python benchmarks/desk.py [--recordings 24] [--repeats 12]
 
@@ -28,8 +28,9 @@ PAINTED = "new Promise((done) => requestAnimationFrame(() => setTimeout(() => do
 # The browser's own clock of a key: from the press to the frame that shows what it did, in steps of 8 ms.
 WATCH = """
   window.keyTimes = [];
-  const watch = (list) => window.keyTimes.push(...list.getEntries().filter(({ name }) => name === "keydown").map(({ duration }) => duration));
-  new PerformanceObserver(watch).observe({ type: "event", durationThreshold: 16 });
+  new PerformanceObserver((list) => {
+    for (const { name, duration } of list.getEntries()) if (name === "keydown") window.keyTimes.push(duration);
+  }).observe({ type: "event", durationThreshold: 16 });
 """
 DRAWN = "window.ecgfmDesk?.viewer.sheet.drawMs > 0"
 REDRAW = f"""async () => {{
@@ -42,13 +43,15 @@ SUBPLOTS = f"""async () => {{
   const {{ sheet }} = window.ecgfmDesk.viewer;
   const rate = sheet.recording.sampling_rate_hz;
   const box = document.createElement("div");
-  Object.assign(box.style, {{ position: "fixed", inset: "0 auto auto 0", zIndex: 99, width: "1022px", height: "652px" }});
+  const size = {{ width: 1022, height: 652 }};
+  Object.assign(box.style, {{ position: "fixed", inset: "0 auto auto 0", zIndex: 99 }});
   document.body.append(box);
   const traces = [];
-  const layout = {{ width: 1022, height: 652, showlegend: false, grid: {{ rows: 12, columns: 1, pattern: "independent" }} }};
+  const layout = {{ ...size, showlegend: false, grid: {{ rows: 12, columns: 1, pattern: "independent" }} }};
   [...sheet.leads].forEach(([lead, mv], i) => {{
     const n = i ? i + 1 : "";
-    traces.push({{ x: Float64Array.from(mv, (_, k) => k / rate), y: mv, mode: "lines", name: lead, xaxis: `x${{n}}`, yaxis: `y${{n}}` }});
+    const x = Float64Array.from(mv, (_, k) => k / rate);
+    traces.push({{ x, y: mv, mode: "lines", name: lead, xaxis: `x${{n}}`, yaxis: `y${{n}}` }});
     layout[`xaxis${{n}}`] = {{ dtick: 0.2 }};
     layout[`yaxis${{n}}`] = {{ title: {{ text: lead }}, dtick: 0.5 }};
   }});
@@ -124,7 +127,7 @@ def fill(home: Path, count: int) -> None:
     from ecgfm_core.datasets.simulated import write_dataset
 
     write_dataset(home / "simulated", count, seed=7)
-    with open(os.devnull, "w") as quiet:
+    with Path(os.devnull).open("w") as quiet:
         call_command("import_recordings", str(home / "simulated"), dataset="simulated", stdout=quiet)
     boss = User.objects.create_user("boss", role="admin")
     made = rounds.create_round(
@@ -132,7 +135,9 @@ def fill(home: Path, count: int) -> None:
         reveal="never", checkpoint=None, seed=1, by=boss,
     )  # fmt: skip
     rounds.request_fill(round=made, by=boss)
-    chosen = [Chosen(pk, rank, "strategy", "") for rank, pk in enumerate(Recording.objects.values_list("pk", flat=True))]
+    chosen = [
+        Chosen(pk, rank, "strategy", "") for rank, pk in enumerate(Recording.objects.values_list("pk", flat=True))
+    ]
     rounds.fill(round=made, chosen=chosen)
     rounds.open_round(round=made, by=boss)
 
@@ -141,7 +146,8 @@ def in_browser(address: str, cookie: str, repeats: int) -> list[Row]:
     """Measure the pages of one reader."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=BROWSER, args=["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+            executable_path=BROWSER,
+            args=["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
         cold_ms, cold_bytes = zip(*(cold_start(browser, address, cookie) for _ in range(3)), strict=True)
         page = open_desk(signed_in(browser, address, cookie), address)

@@ -4,7 +4,7 @@ Run: python benchmarks/importing.py [--records 200] [--rounds 5]
 
 Rates are a core's: records over CPU time, the best of several rounds in which all ways take turns, because times move
 between minutes on a shared machine. "read" gives a checked Recording; "read, check, store" is what an import does to a
-waveform: read, quality, pack to int16 with sha256, write.
+waveform: read, quality, heart rate, pack to int16 with sha256, write.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import wfdb
 
-from ecgfm_core import formats, waveform
+from ecgfm_core import formats, measurements, waveform
 from ecgfm_core.signal import quality
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,8 +48,8 @@ def main() -> None:
         print(f"no real recordings: there is no {DATA} (set ECGFM_DATA)")
 
 
-def line(name: str, paths: Sequence[Path], store: Path, rounds: int) -> str:
-    """Measure one set."""
+def rates(paths: Sequence[Path], store: Path, rounds: int) -> list[float]:
+    """Give records a second of `wfdb`, of reading here, and of what an import does."""
     ways: tuple[Callable[[Path], object], ...] = (
         lambda path: wfdb.rdrecord(str(path.with_suffix(""))),
         lambda path: formats.read(path, path.stem),
@@ -59,7 +59,12 @@ def line(name: str, paths: Sequence[Path], store: Path, rounds: int) -> str:
     for _ in range(rounds):
         for index, way in enumerate(ways):
             best[index] = min(best[index], seconds(way, paths))
-    package, read, stored = (len(paths) / taken for taken in best)
+    return [len(paths) / taken for taken in best]
+
+
+def line(name: str, paths: Sequence[Path], store: Path, rounds: int) -> str:
+    """Measure one set; give its row of the table."""
+    package, read, stored = rates(paths, store, rounds)
     ratios = f"{read:>9,.0f}{read / package:>7.1f}x{stored:>20,.0f}{stored / package:>7.1f}x"
     return f"{name:<34}{package:>8,.0f}{ratios}"
 
@@ -76,6 +81,7 @@ def imported(path: Path, store: Path) -> None:
     """Do what an import does with a waveform."""
     recording = formats.read(path, path.stem)
     quality.assess(recording.waveform_mv, recording.sampling_rate_hz, recording.lead_names, recording.calibrated)
+    measurements.measure(recording.waveform_mv, recording.sampling_rate_hz, recording.lead_names)
     waveform.store(waveform.pack(recording), store)
 
 

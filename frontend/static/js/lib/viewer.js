@@ -26,10 +26,8 @@ const rounded = (value, unit) => (Number.isFinite(value) ? `${Math.round(value)}
 function measured(m) {
   if (!m || !Object.keys(m).length) return [];
   const facts = [["HR", rounded(m.heart_rate_bpm, " /min")]];
-  if ("pr_ms" in m) facts.push(["PR", rounded(m.pr_ms, " ms")]);
-  if ("qrs_ms" in m) facts.push(["QRS", rounded(m.qrs_ms, " ms")]);
-  if ("qt_ms" in m) facts.push(["QT", rounded(m.qt_ms, " ms")]);
-  if ("axis_deg" in m) facts.push(["axis", rounded(m.axis_deg, "°")]);
+  const others = [["PR", m.pr_ms, " ms"], ["QRS", m.qrs_ms, " ms"], ["QT", m.qt_ms, " ms"], ["axis", m.axis_deg, "°"]];
+  for (const [name, value, unit] of others) if (Number.isFinite(value)) facts.push([name, rounded(value, unit)]);
   return facts;
 }
 
