@@ -22,12 +22,13 @@ class SessionStore(db.SessionStore):
     """Sessions in the database."""
 
     def _get_session_from_db(self) -> Session | None:
-        found = sql.rows(SESSION, key=self.session_key, now=timezone.now())
-        if not found:
+        key = self.session_key
+        found = sql.rows(SESSION, key=key, now=timezone.now())
+        if not key or not found:
             self._session_key = None
             return None
         data, expires = found[0]
-        return Session(session_key=self.session_key, session_data=data, expire_date=expires)
+        return Session(session_key=key, session_data=data, expire_date=expires)
 
 
 class Backend(ModelBackend):

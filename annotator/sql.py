@@ -15,7 +15,7 @@ Row = tuple[Any, ...]
 def rows(statement: str, **parameters: Any) -> list[Row]:
     """Run a prepared statement and return its rows."""
     connection.ensure_connection()
-    raw = Cursor(connection.connection)  # binds in the server, which Django's own does not
+    raw: Any = Cursor(connection.connection)  # binds in the server, which Django's own does not
     make = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
     with make(raw) as cursor:
         cursor.execute(statement, parameters)

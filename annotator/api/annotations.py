@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotator.api import reading_serializers as shapes
-from annotator.api.reading_base import parsed, person
+from annotator.api.reading_base import person
 from annotator.errors import InvalidInput
 from annotator.models import Annotation, Role
 from annotator.permissions import roles
@@ -65,8 +65,7 @@ class Revise(APIView):
     @extend_schema(request=shapes.AnswerSerializer, responses={201: shapes.StoredSerializer})
     def post(self, request: Request, pk: int) -> Response:
         """Store a newer final read beside one of your own; the earlier one stays."""
-        form, reader = parsed(shapes.AnswerSerializer, request), person(request)
-        key = form.validated_data["idempotency_key"]
+        (answer, key), reader = shapes.parsed_answer(request), person(request)
         older = readings.annotation_by_id(pk, reader)
-        stored = annotations.revise(annotation=older, reader=reader, answer=form.to_answer(), idempotency_key=key)
+        stored = annotations.revise(annotation=older, reader=reader, answer=answer, idempotency_key=key)
         return Response({"annotation": shapes.receipt(stored)}, status=201)

@@ -90,11 +90,8 @@ class FirstRead(ReaderView):
     @extend_schema(request=shapes.AnswerSerializer, responses={201: shapes.FirstReadSerializer})
     def post(self, request: Request, pk: int) -> Response:
         """Store the blind first read and see the reveal."""
-        form, item = parsed(shapes.AnswerSerializer, request), item_by_id(pk)
-        key = form.validated_data["idempotency_key"]
-        stored = annotations.submit_first(
-            item=item, reader=person(request), answer=form.to_answer(), idempotency_key=key
-        )
+        (answer, key), item = shapes.parsed_answer(request), item_by_id(pk)
+        stored = annotations.submit_first(item=item, reader=person(request), answer=answer, idempotency_key=key)
         return Response({"annotation": shapes.receipt(stored), "reveal": reveal(item)}, status=201)
 
 
@@ -104,11 +101,8 @@ class FinalRead(ReaderView):
     @extend_schema(request=shapes.AnswerSerializer, responses={201: shapes.StoredSerializer})
     def post(self, request: Request, pk: int) -> Response:
         """Store the final read; the item is answered."""
-        form = parsed(shapes.AnswerSerializer, request)
-        key = form.validated_data["idempotency_key"]
-        stored = annotations.submit_final(
-            item=item_by_id(pk), reader=person(request), answer=form.to_answer(), idempotency_key=key
-        )
+        (answer, key), item = shapes.parsed_answer(request), item_by_id(pk)
+        stored = annotations.submit_final(item=item, reader=person(request), answer=answer, idempotency_key=key)
         return Response({"annotation": shapes.receipt(stored)}, status=201)
 
 

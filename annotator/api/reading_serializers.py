@@ -1,8 +1,10 @@
 """Shapes of requests and answers of the reading side; responses are documented here and rendered as they are."""
 
 from typing import Any
+from uuid import UUID
 
 from rest_framework import serializers as s
+from rest_framework.request import Request
 
 from annotator.models import Annotation, Mark, QueueItem, Role, Round
 from annotator.models.annotations import Overall
@@ -46,12 +48,16 @@ class ReadingSerializer(s.Serializer[Any]):
 
     def to_answer(self) -> Answer:
         """Return the validated reading as the services take it."""
-        data = {name: value for name, value in self.validated_data.items() if name in Answer.__dataclass_fields__}
-        data["statements"] = tuple(Statement(**statement) for statement in data["statements"])
-        data["marks"] = tuple(
-            MarkAnswer(**{**mark, "lead_names": tuple(mark["lead_names"])}) for mark in data.get("marks", ())
-        )
-        return Answer(**data)
+        return _to_answer(self.validated_data)
+
+
+def _to_answer(reading: dict[str, Any]) -> Answer:
+    data = {name: value for name, value in reading.items() if name in Answer.__dataclass_fields__}
+    data["statements"] = tuple(Statement(**statement) for statement in data["statements"])
+    data["marks"] = tuple(
+        MarkAnswer(**{**mark, "lead_names": tuple(mark["lead_names"])}) for mark in data.get("marks", ())
+    )
+    return Answer(**data)
 
 
 class AnswerSerializer(ReadingSerializer):
@@ -61,6 +67,15 @@ class AnswerSerializer(ReadingSerializer):
     display = s.DictField(default=dict, help_text="Speed, gain, filters and layout in use.")
     duration_ms = s.IntegerField(min_value=0, default=0, help_text="Time on the sheet.")
     marks = MarkSerializer(many=True, default=list)
+
+
+ANSWERS = AnswerSerializer()  # making the fields anew for each request takes longer than all they check
+
+
+def parsed_answer(request: Request) -> tuple[Answer, UUID]:
+    """Return the request's body as an answer and its idempotency key; refuses an invalid one with 400."""
+    reading = ANSWERS.run_validation(request.data)
+    return _to_answer(reading), reading["idempotency_key"]
 
 
 class SettleSerializer(ReadingSerializer):

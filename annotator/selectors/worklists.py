@@ -70,10 +70,10 @@ def round_counts(round_id: int) -> dict[str, int]:
     """Return how many items of a round are read, and of how many; up to two seconds old."""
     key = f"round-counts-{round_id}"
     counts = cache.get(key)
-    if counts is None:
+    if cache.add(f"{key}-fresh", True, COUNTS_AGE_S) or counts is None:  # one counts anew, others use the last count
         rows = QueueItem.objects.filter(round=round_id).exclude(state=State.WITHDRAWN)
         counts = rows.aggregate(read=Count("pk", filter=Q(state=State.ANSWERED)), total=Count("pk"))
-        cache.set(key, counts, COUNTS_AGE_S)
+        cache.set(key, counts)
     return counts
 
 
