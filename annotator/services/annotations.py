@@ -11,36 +11,44 @@ from psycopg.types.json import Jsonb
 from annotator import sql
 from annotator.errors import InvalidInput, NotAllowed, NotFound, WrongState
 from annotator.models import Annotation, Draft, Mark, QueueItem, Round, User
+from annotator.selectors import items
 from annotator.services import answers, consensus, queue
 from annotator.services.answers import Answer
 
 Stage = Annotation.Stage
 DRAFT_MAX = 64_000
-PLAIN = ("confidence", "override_reason", "duration_ms", "overall", "unreadable_reason", "text")
+PLAIN = ("stage", "confidence", "override_reason", "duration_ms", "overall", "unreadable_reason", "text")
 
+# Nothing happens where the item is not this reader's, or the key is used.
+MINE = """
+WHERE id = %(item)s AND state = 'claimed' AND claimed_by_id = %(reader)s
+  AND NOT EXISTS (SELECT FROM annotator_annotation WHERE idempotency_key = %(key)s)
+RETURNING id, round_id, recording_id
+"""
+STORE = """
+INSERT INTO annotator_annotation (item_id, recording_id, reader_id, scheme_id, stage, confidence, override_reason,
+    display, duration_ms, idempotency_key, created_at, statements, overall, unreadable_reason, text)
+SELECT id, recording_id, %(reader)s, %(scheme)s, %(stage)s, %(confidence)s, %(override_reason)s,
+    %(display)s, %(duration_ms)s, %(key)s, %(now)s, %(statements)s, %(overall)s, %(unreadable_reason)s, %(text)s
+FROM mine
+RETURNING id
+"""
+FIRST = f"WITH mine AS (UPDATE annotator_queueitem SET lease_until = %(until)s {MINE}) {STORE}"  # noqa: S608 - our own parts
 # All that a final read changes, at once: the item, the draft, the annotation and, where `corrects` is known because the
-# round asks for one reader alone, the consensus. Nothing happens where the item is not this reader's, or the key used.
-ANSWER = """
-WITH done AS (
-    UPDATE annotator_queueitem SET state = 'answered', lease_until = NULL, answered_at = %(now)s
-    WHERE id = %(item)s AND state = 'claimed' AND claimed_by_id = %(reader)s
-      AND NOT EXISTS (SELECT FROM annotator_annotation WHERE idempotency_key = %(key)s)
-    RETURNING id, round_id, recording_id),
+# round asks for one reader alone, the consensus.
+FINAL = f"""
+WITH mine AS (
+    UPDATE annotator_queueitem SET state = 'answered', lease_until = NULL, answered_at = %(now)s {MINE}),
 draft AS (
-    DELETE FROM annotator_draft USING done WHERE item_id = done.id AND reader_id = %(reader)s),
+    DELETE FROM annotator_draft USING mine WHERE item_id = mine.id AND reader_id = %(reader)s),
 consensus AS (
     INSERT INTO annotator_consensus (recording_id, round_id, scheme_id, source, corrects, created_at,
         statements, overall, unreadable_reason, text)
     SELECT recording_id, round_id, %(scheme)s, 'single', %(corrects)s::boolean, %(now)s,
         %(statements)s, %(overall)s, %(unreadable_reason)s, %(text)s
-    FROM done WHERE %(corrects)s::boolean IS NOT NULL)
-INSERT INTO annotator_annotation (item_id, recording_id, reader_id, scheme_id, stage, confidence, override_reason,
-    display, duration_ms, idempotency_key, created_at, statements, overall, unreadable_reason, text)
-SELECT id, recording_id, %(reader)s, %(scheme)s, 'final', %(confidence)s, %(override_reason)s,
-    %(display)s, %(duration_ms)s, %(key)s, %(now)s, %(statements)s, %(overall)s, %(unreadable_reason)s, %(text)s
-FROM done
-RETURNING id
-"""
+    FROM mine WHERE %(corrects)s::boolean IS NOT NULL)
+{STORE}
+"""  # noqa: S608 - our own parts
 
 
 @transaction.atomic
@@ -93,7 +101,9 @@ def _revise(annotation: Annotation, answer: Answer, key: UUID) -> Annotation:
     consensus.lock_copies(item)
     consensus.refuse_settled(item)
     checked = answers.check(answer, item.round.scheme_id, item.recording)
-    newer = _write(item, annotation.reader, checked, Stage.FINAL, key, revises=annotation)
+    newer = _annotation(item, annotation.reader, checked, Stage.FINAL, key, revises=annotation)
+    newer.save(force_insert=True)
+    _mark(newer, checked)
     consensus.conclude(item.round, item.recording)
     return newer
 
@@ -116,51 +126,49 @@ def _once(item: QueueItem, reader: User, answer: Answer, stage: Stage, key: UUID
 def _submit_first(item: QueueItem, reader: User, answer: Answer, key: UUID) -> Annotation:
     if item.round.reveal != Round.Reveal.AFTER_FIRST_READ:
         raise WrongState(f"{item.round} has no separate first read. Send the final read.")
-    queue.hold(item=item, reader=reader)
-    return _write(item, reader, answer, Stage.FIRST, key)
-
-
-def _submit_final(item: QueueItem, reader: User, answer: Answer, key: UUID) -> Annotation:
-    if item.round.reveal == Round.Reveal.AFTER_FIRST_READ and not first_read(item, reader):
-        raise WrongState(f"{item.round} asks for a blind first read of {item.recording} before the final one.")
-    annotation = _annotation(item, reader, answer, Stage.FINAL, key)
-    if item.round.readers_per_item == 1 and not answer.marks:  # one statement does it
-        _answer(annotation, corrects=consensus.corrects(item.round, item.recording, annotation))
-        return annotation
-    with transaction.atomic():
-        consensus.lock_copies(item)
-        _answer(annotation, corrects=None)
-        _mark(annotation, answer)
-        consensus.conclude(item.round, item.recording)
+    annotation = _annotation(item, reader, answer, Stage.FIRST, key)
+    _store(FIRST, annotation, until=queue.lease_from(annotation.created_at))
+    _mark(annotation, answer)
     return annotation
 
 
-def _answer(annotation: Annotation, *, corrects: bool | None) -> None:
-    """Run ANSWER, also for an item whose lease ran out if nobody took it since; refuses all else."""
-    values = {
+def _submit_final(item: QueueItem, reader: User, answer: Answer, key: UUID) -> Annotation:
+    if item.round.reveal == Round.Reveal.AFTER_FIRST_READ and not items.begun([item], reader)[item.pk][0]:
+        raise WrongState(f"{item.round} asks for a blind first read of {item.recording} before the final one.")
+    annotation = _annotation(item, reader, answer, Stage.FINAL, key)
+    alone = item.round.readers_per_item == 1
+    corrects = consensus.corrects(item.round, item.recording, annotation) if alone else None
+    if alone and not answer.marks:
+        _store(FINAL, annotation, corrects=corrects)
+        return annotation
+    with transaction.atomic():
+        consensus.lock_copies(item)
+        _store(FINAL, annotation, corrects=corrects)
+        _mark(annotation, answer)
+        if not alone:
+            consensus.conclude(item.round, item.recording)
+    return annotation
+
+
+def _store(statement: str, annotation: Annotation, **more: Any) -> None:
+    """Run FIRST or FINAL, also for an item whose lease ran out if nobody took it since; refuses all else."""
+    values = more | {
         "now": annotation.created_at,
         "item": annotation.item_id,
         "reader": annotation.reader_id,
         "scheme": annotation.scheme_id,
         "key": annotation.idempotency_key,
-        "corrects": corrects,
         "statements": Jsonb(annotation.statements),
         "display": Jsonb(annotation.display),
         **{name: getattr(annotation, name) for name in PLAIN},
     }
-    stored = sql.rows(ANSWER, **values)
+    stored = sql.rows(statement, **values)
     if not stored:
         queue.take_back(item=annotation.item, reader=annotation.reader)
-        stored = sql.rows(ANSWER, **values)
-    if not stored:  # another tab of this reader was quicker
+        stored = sql.rows(statement, **values)
+    if not stored:  # another tab of this reader was quicker, or the key is used
         raise queue.lost(annotation.item, annotation.reader)
     annotation.pk = stored[0][0]
-    annotation._state.adding = False
-
-
-def first_read(item: QueueItem, reader: User) -> bool:
-    """Return whether this reader's first read of the item is stored."""
-    return Annotation.objects.filter(item=item, reader=reader, stage=Stage.FIRST).exists()
 
 
 def _stored(key: UUID, reader: User, item_id: int, stage: Stage) -> Annotation | None:
@@ -168,15 +176,6 @@ def _stored(key: UUID, reader: User, item_id: int, stage: Stage) -> Annotation |
     if stored and (stored.reader_id, stored.item_id, stored.stage) != (reader.pk, item_id, stage):
         raise WrongState("This idempotency key was used for another answer. Make a new one for each answer.")
     return stored
-
-
-def _write(
-    item: QueueItem, reader: User, answer: Answer, stage: Stage, key: UUID, revises: Annotation | None = None
-) -> Annotation:
-    annotation = _annotation(item, reader, answer, stage, key, revises)
-    annotation.save(force_insert=True)
-    _mark(annotation, answer)
-    return annotation
 
 
 def _annotation(

@@ -75,7 +75,7 @@ def claim_parameters(reader: User, round: Round | None) -> dict[str, Any]:
         "round": round.pk if round else None,
         "most": HELD_MAX,
         "now": now,
-        "until": _lease(now),
+        "until": lease_from(now),
     }
 
 
@@ -89,7 +89,7 @@ def heartbeat(*, item: QueueItem, reader: User) -> datetime:
 
 def hold(*, item: QueueItem, reader: User) -> datetime:
     """Extend a reader's lease, or take back one that ran out if nobody took the item since; refuses all else."""
-    until = _lease(timezone.now())
+    until = lease_from(timezone.now())
     if not QueueItem.objects.filter(pk=item.pk, state=QueueItem.State.CLAIMED, claimed_by=reader).update(
         lease_until=until
     ):
@@ -107,7 +107,7 @@ def take_back(*, item: QueueItem, reader: User) -> None:
                 state=QueueItem.State.CLAIMED,
                 claimed_by=reader,
                 claimed_at=now,
-                lease_until=_lease(now),
+                lease_until=lease_from(now),
                 lapsed_from=None,
             )
     except IntegrityError:  # they hold another copy of the same recording by now
@@ -178,5 +178,6 @@ def lost(item: QueueItem, reader: User) -> AnnotatorError:
     )
 
 
-def _lease(now: datetime) -> datetime:
+def lease_from(now: datetime) -> datetime:
+    """Return until when a claim made or renewed now holds."""
     return now + timedelta(seconds=settings.LEASE_S)
