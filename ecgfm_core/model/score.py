@@ -49,7 +49,8 @@ def windows_of(waveforms: Sequence[np.ndarray], config: Config) -> list[Window]:
 def score(model: Ecgfm, waveforms: Sequence[np.ndarray], tokenizer: TextTokenizer | None = None) -> Scores:
     """Score prepared recordings (float32 millivolt `[12, T]`); writes text greedily where a tokenizer is given."""
     config, device = model.config, next(model.parameters()).device
-    windows = windows_of(waveforms, config)
+    # Text is written a token at a time: those that it is written from stand together, so that passes are few.
+    windows = sorted(windows_of(waveforms, config), key=lambda window: not window.is_middle)
     counts_N1 = np.bincount([one.row for one in windows], minlength=len(waveforms))[:, None]
     sums: np.ndarray | None = None
     texts = [""] * len(waveforms)
