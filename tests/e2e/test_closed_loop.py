@@ -4,7 +4,7 @@ from tests.loop.recordings import simulated_pool
 from tests.loop.story import Story, check_release
 from tests.loop.system import running_system
 
-TRAINING = {"epochs": 10}
+TRAINING = {"epochs": 10, "batch": 16, "text_tokens_max": 12}
 
 
 def test_two_rounds_on_simulated_recordings(tmp_path, browser):

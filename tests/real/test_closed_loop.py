@@ -4,7 +4,7 @@ from tests.loop.recordings import ptbxl_pool
 from tests.loop.story import Story, check_release
 from tests.loop.system import running_system
 
-TRAINING = {"epochs": 8}
+TRAINING = {"epochs": 8, "batch": 16}
 
 
 def test_two_rounds_on_real_recordings(tmp_path, browser, real_data):
