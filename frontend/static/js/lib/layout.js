@@ -56,11 +56,18 @@ export function segments(layout, startS, pageS) {
   });
 }
 
-/** Zero lines of the rows in millimetres from the top; they share the height, on bold lines of the grid where there is room. */
-export function zeroLines(rowCount, heightMm) {
+/**
+ * Zero lines of the rows in millimetres from the top; they share the height, on bold lines of the grid where there is room.
+ * Where the first row rises by `above` or the last one falls by `below` out of the sheet, the rows move closer together.
+ */
+export function zeroLines(rowCount, heightMm, above = 0, below = 0) {
   const free = heightMm / rowCount;
-  const pitch = free >= 20 ? Math.floor(free / 5) * 5 : Math.max(Math.floor(free), 8);
-  const grid = pitch % 5 === 0 ? 5 : 1;
-  const top = Math.round(((heightMm - pitch * rowCount) / 2 + pitch * 0.55) / grid) * grid;
+  const usual = free >= 20 ? Math.floor(free / 5) * 5 : Math.max(Math.floor(free), 8);
+  const grid = usual % 5 === 0 ? 5 : 1;
+  const most = Math.min(2 * usual, 0.4 * heightMm); // an artefact may be metres high
+  const usualTop = Math.round(((heightMm - usual * rowCount) / 2 + usual * 0.55) / grid) * grid;
+  const top = Math.max(usualTop, Math.ceil((Math.min(above, most) + 1) / grid) * grid);
+  const room = heightMm - top - Math.max(heightMm - usualTop - usual * (rowCount - 1), Math.min(below, most) + 1);
+  const pitch = rowCount > 1 ? Math.max(Math.min(usual, Math.floor(room / (rowCount - 1) / grid) * grid), grid) : usual;
   return Array.from({ length: rowCount }, (_, row) => top + row * pitch);
 }

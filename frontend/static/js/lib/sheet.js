@@ -22,7 +22,8 @@ export class Sheet {
     this.onDraw = onDraw;
     this.recording = null;
     this.leads = null;
-    this.view = { speed: 25, gain: 10, layout: null, page: 0, pxPerMm: null };
+    // Where a recording is in no known unit, the gain that shows it is found anew for each; millivolts keep theirs.
+    this.view = { speed: 25, gain: 10, unitGain: 10, layout: null, page: 0, pxPerMm: null };
     this.drawMs = 0;
     this.fontFamily = getComputedStyle(document.body).fontFamily;
     new ResizeObserver(() => this.resized()).observe(element.parentElement);
@@ -35,6 +36,7 @@ export class Sheet {
     this.states = states;
     this.layouts = layoutsFor(recording.lead_names);
     this.view.page = 0;
+    if (!recording.calibrated) this.view.unitGain = this.fittingGain();
     this.draw();
   }
 
@@ -56,6 +58,19 @@ export class Sheet {
     return this.layouts.find(({ name }) => name === this.view.layout) || this.layouts[0];
   }
 
+  /** Millimetres a millivolt, or a unit. */
+  get gain() {
+    return this.recording.calibrated ? this.view.gain : this.view.unitGain;
+  }
+
+  /** The largest usual gain at which most leads stay within their rows. */
+  fittingGain() {
+    const ranges = Array.from(this.states.values(), ({ rangeMv }) => rangeMv).sort((a, b) => a - b);
+    const pitchMm = this.element.parentElement.clientHeight / this.layout.rows.length / (this.element.parentElement.clientWidth / SHEET_WIDTH_MM);
+    const fitting = GAINS_MM_MV.filter((gain) => gain <= 10 && gain * ranges[ranges.length >> 1] <= pitchMm);
+    return fitting.at(-1) || GAINS_MM_MV[0];
+  }
+
   get pageCount() {
     return pageStarts(this.recording.duration_s, this.view.speed).length;
   }
@@ -68,16 +83,18 @@ export class Sheet {
 
   /** What was in use, stored with the reading. */
   get display() {
-    const { speed, gain } = this.view;
-    return { speed_mm_s: speed, gain_mm_mv: gain, layout: this.layout.name, filter: "as recorded", px_per_mm: this.pxPerMm };
+    return { speed_mm_s: this.view.speed, gain_mm_mv: this.gain, layout: this.layout.name, filter: "as recorded", px_per_mm: this.pxPerMm };
   }
 
-  /** Step through a list of values for speed or gain, or through the layouts. */
+  /** Step to the next "layout" or "gain". */
   step(what, direction) {
-    const names = what === "layout" ? this.layouts.map(({ name }) => name) : { speed: SPEEDS_MM_S, gain: GAINS_MM_MV }[what];
-    const now = names.indexOf(what === "layout" ? this.layout.name : this.view[what]);
-    const next = what === "layout" ? (now + direction + names.length) % names.length : Math.max(0, Math.min(names.length - 1, now + direction));
-    this.set({ [what]: names[next], ...(what === "speed" ? { page: 0 } : {}) });
+    if (what === "layout") {
+      const names = this.layouts.map(({ name }) => name);
+      return this.set({ layout: names[(names.indexOf(this.layout.name) + direction + names.length) % names.length] });
+    }
+    const at = GAINS_MM_MV.indexOf(this.gain) + direction;
+    const gain = GAINS_MM_MV[Math.max(0, Math.min(GAINS_MM_MV.length - 1, at))];
+    return this.set(this.recording.calibrated ? { gain } : { unitGain: gain });
   }
 
   /** Go to another page of a long recording. */
@@ -127,7 +144,9 @@ export class Sheet {
   traces(heightMm) {
     const [startS] = this.span;
     const rows = segments(this.layout, startS, this.span[1] - startS);
-    const zeros = zeroLines(rows.length, heightMm).map((mm) => -mm);
+    const above = this.reach(rows[0], Math.max);
+    const below = -this.reach(rows[rows.length - 1], Math.min);
+    const zeros = zeroLines(rows.length, heightMm, above, below).map((mm) => -mm);
     const pitch = zeros.length > 1 ? zeros[0] - zeros[1] : 40;
     const names = { x: [], y: [], text: [] };
     const notes = { x: [], y: [], text: [] };
@@ -159,27 +178,18 @@ export class Sheet {
 
   /** The calibration pulse: 1 mV high (10 mm at the usual gain), 5 mm wide. */
   pulse({ x, y }, zero) {
-    const high = zero + this.view.gain;
+    const high = zero + this.gain;
     x.push(-6.5, -6, -6, -1, -1, -0.5, NaN);
     y.push(zero, zero, high, high, zero, zero, NaN);
   }
 
   /** Every sample of every segment, joined by gaps into one line: one path is drawn many times faster than sixteen. */
   trace(rows, zeros) {
-    const { speed, gain } = this.view;
+    const { gain } = this;
+    const { speed } = this.view;
     const rate = this.recording.sampling_rate_hz;
-    const parts = [];
-    let count = 0;
-    rows.forEach((row, index) => {
-      for (const segment of row) {
-        const mv = this.leads.get(segment.lead);
-        if (!mv) continue;
-        const from = Math.max(0, Math.ceil(segment.startS * rate - 1e-6));
-        const to = Math.min(mv.length, Math.floor(segment.endS * rate + 1e-6) + 1); // the sample at the seam belongs to both
-        parts.push({ mv, from, to, segment, zero: zeros[index], level: this.shift(segment.lead) });
-        count += Math.max(0, to - from) + 1;
-      }
-    });
+    const parts = rows.flatMap((row, index) => row.map((segment) => ({ ...this.stretch(segment), segment, zero: zeros[index] })));
+    const count = parts.reduce((sum, { from, to }) => sum + Math.max(0, to - from) + 1, 0);
     const x = new Float64Array(count);
     const y = new Float64Array(count);
     let at = 0;
@@ -193,6 +203,25 @@ export class Sheet {
       at += 1;
     }
     return { x, y };
+  }
+
+  /** The samples of a segment: those of `mv` in [from, to), and the level that is taken off. */
+  stretch({ lead, startS, endS }) {
+    const mv = this.leads.get(lead);
+    if (!mv) return { mv: [], from: 0, to: 0, level: 0 };
+    const rate = this.recording.sampling_rate_hz;
+    const from = Math.max(0, Math.ceil(startS * rate - 1e-6));
+    const to = Math.min(mv.length, Math.floor(endS * rate + 1e-6) + 1); // the sample at the seam belongs to both
+    return { mv, from, to, level: this.shift(lead) };
+  }
+
+  /** How far a row's traces reach from its zero line, in millimetres. */
+  reach(row, furthest) {
+    let mm = 0;
+    for (const { mv, from, to, level } of row.map((segment) => this.stretch(segment))) {
+      for (let i = from; i < to; i += 1) if (mv[i] === mv[i]) mm = furthest(mm, (mv[i] - level) * this.gain);
+    }
+    return mm;
   }
 
   /** Millivolts by which a lead is moved as a whole to stay in its row; 0 for all but odd recordings. */
@@ -218,7 +247,7 @@ export class Sheet {
     const [from, to] = this.span;
     return [
       `ECG sheet, ${this.layout.words}, ${from.toFixed(1)} to ${to.toFixed(1)} s of ${this.recording.duration_s.toFixed(1)} s,`,
-      `${this.view.speed} mm/s, ${this.view.gain} mm/mV.`,
+      `${this.view.speed} mm/s, ${this.gain} mm/${this.recording.calibrated ? "mV" : "unit"}.`,
       ...odd.map(([lead, note]) => `${lead}: ${note}.`),
     ].join(" ");
   }

@@ -23,6 +23,13 @@ function fact(name, value) {
 
 const rounded = (value, unit) => (Number.isFinite(value) ? `${Math.round(value)}${unit}` : "not measurable");
 
+/** "10–20 s of 65 s", "29:50–30:06 of 30:06". */
+function stretch(from, to, of) {
+  if (of < 120) return `${from.toFixed(0)}–${to.toFixed(0)} s of ${of.toFixed(0)} s`;
+  const clock = (s) => `${Math.floor(Math.round(s) / 60)}:${String(Math.round(s) % 60).padStart(2, "0")}`;
+  return `${clock(from)}–${clock(to)} of ${clock(of)}`;
+}
+
 function measured(m) {
   if (!m || !Object.keys(m).length) return [];
   const facts = [["HR", rounded(m.heart_rate_bpm, " /min")]];
@@ -48,6 +55,7 @@ export class Viewer {
       calibrate: () => this.calibrate(),
       back: () => this.sheet.turn(-1),
       on: () => this.sheet.turn(1),
+      minute: (direction) => this.sheet.turn(direction * Math.max(1, Math.round(60 / (this.sheet.span[1] - this.sheet.span[0])))),
     };
     root.addEventListener("click", (event) => {
       const action = event.target.closest("[data-do]")?.dataset.do;
@@ -61,6 +69,10 @@ export class Viewer {
       { keys: ["v"], words: `next speed (${SPEEDS_MM_S.join(", ")} mm/s)`, run: this.actions.speed },
       { keys: ["ArrowLeft"], words: "earlier, in a long recording", run: this.actions.back },
       { keys: ["ArrowRight"], words: "later, in a long recording", run: this.actions.on },
+      { keys: ["PageUp"], words: "a minute earlier", run: () => this.actions.minute(-1) },
+      { keys: ["PageDown"], words: "a minute later", run: () => this.actions.minute(1) },
+      { keys: ["Home"], words: "first page", run: () => this.sheet.turn(-Infinity) },
+      { keys: ["End"], words: "last page", run: () => this.sheet.turn(Infinity) },
       { keys: ["m"], words: "true scale on this screen", run: this.actions.calibrate },
     ].map((key) => ({ ...key, group: "Sheet", when: drawn }));
   }
@@ -89,7 +101,8 @@ export class Viewer {
     name.textContent = `${recording.pseudonym} · ${age} · ${sex}`;
     const note = (recording.quality?.findings || []).map((words) => fact("", warning(words)));
     const facts = measured(recording.measurements).map(([label, value]) => fact(label, value));
-    facts.push(fact(`${+rate.toFixed(1)} Hz`, `${+recording.duration_s.toFixed(1)} s`));
+    const seconds = recording.duration_s;
+    facts.push(fact(`${+rate.toFixed(1)} Hz`, seconds < 120 ? `${+seconds.toFixed(1)} s` : `${+(seconds / 60).toFixed(1)} min`));
     if (rate < 250) facts.push(fact("", `${+rate.toFixed(0)} Hz: nothing above ${+(rate / 2).toFixed(0)} Hz`));
     if (!recording.calibrated) facts.push(fact("", warning("uncalibrated: heights are not millivolts")));
     this.part("head").replaceChildren(name, ...facts, ...note);
@@ -97,16 +110,16 @@ export class Viewer {
 
   #foot() {
     const { sheet } = this;
-    const { speed, gain } = sheet.view;
+    const { speed } = sheet.view;
     const scale = document.createElement("span");
     scale.className = "soft";
     scale.textContent = `as recorded, no filter · ${sheet.fitted ? "not to scale" : "true scale"}`;
     const strong = (words) => Object.assign(document.createElement("strong"), { textContent: words });
-    this.part("scale").replaceChildren(strong(`${speed} mm/s`), strong(`${gain} mm/${sheet.recording.calibrated ? "mV" : "unit"}`), scale);
+    this.part("scale").replaceChildren(strong(`${speed} mm/s`), strong(`${sheet.gain} mm/${sheet.recording.calibrated ? "mV" : "unit"}`), scale);
     this.part("layout").textContent = sheet.layout.words;
     const [from, to] = sheet.span;
     this.part("pages").hidden = sheet.pageCount < 2;
-    this.part("page").textContent = `${from.toFixed(0)}–${to.toFixed(0)} s of ${sheet.recording.duration_s.toFixed(0)} s`;
+    this.part("page").textContent = stretch(from, to, sheet.recording.duration_s);
   }
 
   calibrate() {

@@ -68,7 +68,7 @@ function leadState(mv) {
     if (value !== value) missing += 1; // NaN
   }
   const recorded = missing < mv.length;
-  return { recorded, missingShare: missing / mv.length, flat: recorded && high - low < 0.01 };
+  return { recorded, missingShare: missing / mv.length, flat: recorded && high - low < 0.01, rangeMv: recorded ? high - low : 0 };
 }
 
 function restingLevel(mv) {
