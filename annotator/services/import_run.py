@@ -10,21 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import DataError, connection, transaction
 
 from annotator.errors import WrongState
 from annotator.models import Dataset, ImportIssue, ImportRun, Recording, SourceLabel, Waveform
 from annotator.models.jobs import JobState
 from annotator.services import job_state
+from annotator.services.heartbeat import beating
 from annotator.services.splits import OWN_FOLDS, Splits, hash_patient
-from ecgfm_core import datasets, formats, labels
+from ecgfm_core import datasets, formats, labels, measurements
 from ecgfm_core import waveform as waveforms
 from ecgfm_core.datasets import archive
-from ecgfm_core.errors import EcgfmError
+from ecgfm_core.errors import EcgfmError, FormatError
 from ecgfm_core.recording import Recording as Source
 from ecgfm_core.signal import quality
 
 BATCH = 200
+BATCH_BYTES = 256_000_000  # of samples: a batch of long recordings is a short one
+NAME_MAX = 500
 SPLIT_LOCK = 0x5311  # any number; imports decide splits one batch at a time
 
 log = logging.getLogger(__name__)
@@ -39,11 +42,18 @@ class Prepared:
     packed: waveforms.PackedWaveform
     quality: dict[str, Any]
 
+    @property
+    def size(self) -> int:
+        """Bytes of samples that it keeps in memory until it is written."""
+        return self.packed.samples.nbytes + self.source.waveform_mv.nbytes
+
 
 def run_import(*, run: ImportRun, attempt: int, on_progress: OnProgress | None = None) -> None:
     """Import everything under the run's path; refuses bad records one by one, fails only if nothing can be read."""
     try:
-        _Import(run, attempt, on_progress).go()
+        # Unpacking, listing and a long recording take more than JOB_STALE_S without a word.
+        with beating(run, attempt):
+            _Import(run, attempt, on_progress).go()
     except EcgfmError as error:
         job_state.fail(run, attempt, str(error))
     except OSError as error:
@@ -59,6 +69,12 @@ class _Import:
         self.total, self.beat_at = 0, 0.0
 
     def go(self) -> None:
+        try:
+            self._go()
+        finally:
+            shutil.rmtree(self._unpacked(), ignore_errors=True)
+
+    def _go(self) -> None:
         folder = self._folder()
         layout = datasets.recognise(folder) if folder.is_dir() else None
         self.layout = layout.key if layout else ""
@@ -67,13 +83,13 @@ class _Import:
         self.own_folds = {entry.fold for entry in entries} >= OWN_FOLDS
         self.total = len(entries)
         todo = self._leave_out_done(entries)
-        for batch in _batched(self._prepare(todo), BATCH):
-            self._write(batch)
-        shutil.rmtree(self._unpacked(), ignore_errors=True)
+        for batch in _batched(self._prepare(todo)):
+            self._write_what_can_be(batch)
         job_state.finish(self.run, self.attempt, progress=self._progress(), **self._count_fields())
 
     def _unpacked(self) -> Path:
-        return settings.IMPORT_DIR / "unpacked" / str(self.run.pk)
+        """Return the place of this attempt alone: an earlier one may not know yet that it has lost the run."""
+        return settings.IMPORT_DIR / "unpacked" / f"{self.run.pk}-{self.attempt}"
 
     def _folder(self) -> Path:
         """Return the path to read from: the folder or record itself, or what was in the zip."""
@@ -81,7 +97,8 @@ class _Import:
         if not path.is_file() or path.suffix.lower() != ".zip":
             return path
         self._beat("Unpacking the zip file")
-        shutil.rmtree(self._unpacked(), ignore_errors=True)
+        for left in self._unpacked().parent.glob(f"{self.run.pk}-*"):
+            shutil.rmtree(left, ignore_errors=True)
         self._unpacked().mkdir(parents=True)
         archive.extract(path, self._unpacked())
         return self._unpacked()
@@ -100,6 +117,7 @@ class _Import:
         for entry in entries:
             self._beat("Reading and checking recordings")
             try:
+                _check_name(entry.name)
                 yield _prepare(entry)
             except EcgfmError as error:
                 yield self._issue(entry.name, str(error), refused=True)
@@ -111,7 +129,25 @@ class _Import:
                 yield self._issue(entry.name, reason, refused=True)
 
     def _issue(self, name: str, reason: str, *, refused: bool) -> ImportIssue:
-        return ImportIssue(run=self.run, record_name=name[:500], reason=reason, refused=refused)
+        return ImportIssue(run=self.run, record_name=_printable(name)[:500], reason=_printable(reason), refused=refused)
+
+    def _write_what_can_be(self, batch: list[Prepared | ImportIssue]) -> None:
+        """Write a batch; where the database can't hold a value, write its records one by one and refuse that one."""
+        before = self.counts.copy()
+        try:
+            self._write(batch)
+        except (DataError, UnicodeError) as error:
+            self.counts = before
+            one = batch[0]
+            if len(batch) > 1:
+                for entry in batch:
+                    self._write_what_can_be([entry])
+            elif isinstance(one, Prepared):
+                words = str(error).partition("\n")[0]
+                reason = f"{one.source.name}: it holds a value that can't be stored ({words}). Report it with the file."
+                self._write([self._issue(one.source.name, reason, refused=True)])
+            else:
+                raise
 
     @transaction.atomic
     def _write(self, batch: list[Prepared | ImportIssue]) -> None:
@@ -208,12 +244,26 @@ def _single(path: Path) -> datasets.Entry:
     return datasets.Entry(path.stem, lambda: formats.read(file, path.stem))
 
 
+def _check_name(name: str) -> None:
+    """Refuse a name that can't be stored: bytes of a file name that are no UTF-8, or a path that is too long."""
+    if _printable(name) != name:
+        raise FormatError(f"{name}: its file name is not UTF-8; rename the file")
+    if len(name) > NAME_MAX:
+        raise FormatError(f"{name}: a path of {len(name)} characters; at most {NAME_MAX} are kept, move it further up")
+
+
+def _printable(text: str) -> str:
+    """Return a text that the database can hold."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "")
+
+
 def _prepare(entry: Any) -> Prepared:
     source = entry.load()
     packed = waveforms.pack(source)
     waveforms.store(packed, settings.WAVEFORM_DIR)
     findings = quality.assess(source.waveform_mv, source.sampling_rate_hz, source.lead_names, source.calibrated)
-    return Prepared(source, packed, findings)
+    measured = measurements.measure(source.waveform_mv, source.sampling_rate_hz, source.lead_names)
+    return Prepared(source, packed, findings | {"measurements": measured})
 
 
 def _waveform_row(packed: waveforms.PackedWaveform) -> Waveform:
@@ -250,12 +300,15 @@ def _remarks(row: Recording, entry: Prepared, splits: Splits) -> Iterator[str]:
         )
 
 
-def _batched(entries: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    batch: list[Any] = []
+def _batched(entries: Iterator[Prepared | ImportIssue]) -> Iterator[list[Prepared | ImportIssue]]:
+    """Yield batches of at most BATCH entries, ended early where their samples come to BATCH_BYTES."""
+    batch: list[Prepared | ImportIssue] = []
+    size = 0
     for entry in entries:
         batch.append(entry)
-        if len(batch) == size:
+        size += entry.size if isinstance(entry, Prepared) else 0
+        if len(batch) == BATCH or size >= BATCH_BYTES:
             yield batch
-            batch = []
+            batch, size = [], 0
     if batch:
         yield batch

@@ -68,13 +68,14 @@ def _allowed_path(path: str) -> Path:
     try:
         found = (base / path).resolve()
         inside = found.is_relative_to(base) and found != base
-    except (OSError, ValueError):
+        is_there = found.exists() or found.with_suffix(".hea").exists()
+    except (OSError, ValueError):  # NUL, or longer than a path can be
         inside = False
     if not inside:
         raise InvalidInput(
             f"{path!r} is not below the import folder of the server. Put the files there, or upload a zip."
         )
-    if not found.exists() and not found.with_suffix(".hea").exists():
+    if not is_there:
         raise InvalidInput(f"{path!r}: nothing of that name below the import folder of the server.")
     return found
 

@@ -4,6 +4,7 @@
 stops nothing.
 """
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,4 +38,7 @@ def iterate(folder: Path) -> Iterator[Entry]:
             f"{folder.name}: no recordings found; WFDB records (.hea), native CPSC files (.mat), Hefei files (.txt) "
             "and PTB-XL's table (ptbxl_database.csv) are recognised"
         )
-    yield from layout.entries(list_files(folder))
+    try:
+        yield from layout.entries(list_files(folder))
+    except csv.Error as error:
+        raise FormatError(f"{folder.name}: a table of {layout.title} can't be read ({error})") from error

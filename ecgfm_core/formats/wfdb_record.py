@@ -200,7 +200,9 @@ def _check_files(header: Header, folder: Path) -> None:
         refuse_short(folder / file, what, needed or 1)
         if needed is None and size_of(folder / file, what) > 4 * VALUES_MAX:
             raise FormatError(f"{what} is larger than any allowed recording")
-    values = (header.sample_count or 0) * sum(line.per_frame for line in header.signals)
+    # The package reads as many samples more as the largest skew says.
+    count = (header.sample_count or 0) + max((line.skew for line in header.signals), default=0)
+    values = count * sum(line.per_frame for line in header.signals)
     if values > VALUES_MAX:
         raise FormatError(f"{values:,} values in all; at most {VALUES_MAX:,} are allowed")
 

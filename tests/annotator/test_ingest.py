@@ -1,5 +1,6 @@
 """Import: whole, twice, interrupted, with bad records, with paths that lie; splits by patient."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from django.core.management import CommandError, call_command
 from annotator.errors import InvalidInput, WrongState
 from annotator.models import AuditEvent, Dataset, ImportRun, Recording, SourceLabel, User, Waveform
 from annotator.models.jobs import JobState
-from annotator.services import ingest, job_state
+from annotator.services import import_run, ingest, job_state
 from annotator.services.splits import Splits, hash_patient
 from ecgfm_core import waveform
 from ecgfm_core.datasets.simulated import write_dataset
@@ -111,6 +112,82 @@ def test_a_bad_record_is_refused_by_name_and_stops_nothing(folder, tmp_path):
     assert counts(made) == (COUNT - 2, 0, 2)
     assert sorted(made.issues.filter(refused=True).values_list("record_name", flat=True)) == names[3:5]
     assert all(issue.reason for issue in made.issues.all())
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("name", "words"), [(b"p\xe9", "not UTF-8"), (b"/".join([b"d" * 200] * 3), "at most 500")])
+def test_a_name_that_can_not_be_stored_is_refused_alone(tmp_path, name, words):
+    folder = tmp_path / "set"
+    write_dataset(folder, count=3, seed=1, sampling_rate_hz=100.0, duration_s=5.0)
+    first = min(folder.glob("*.hea"))
+    for file in (first, first.with_suffix(".dat")):
+        target = folder / os.fsdecode(name + file.suffix.encode())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file.rename(target)
+    made = run(folder)
+    assert made.state == JobState.FINISHED, made.failure
+    assert counts(made) == (2, 0, 1)
+    assert words in made.issues.get().reason
+
+
+@pytest.mark.django_db
+def test_a_value_that_the_database_refuses_refuses_its_record_alone(folder, monkeypatch):
+    whole = import_run._label_rows
+
+    def spoilt(row, source):
+        for label in whole(row, source):
+            label.source_code = "x" * 61 if row.name.endswith("7") else label.source_code
+            yield label
+
+    monkeypatch.setattr(import_run, "_label_rows", spoilt)
+    made = run(folder)
+    assert counts(made) == (COUNT - 3, 0, 3)
+    assert all("can't be stored" in issue.reason for issue in made.issues.filter(refused=True))
+    assert not Waveform.objects.filter(recordings=None).exists()
+
+
+@pytest.mark.django_db
+def test_long_recordings_are_written_in_short_batches(folder, monkeypatch):
+    sizes = []
+    write = import_run._Import._write
+    monkeypatch.setattr(import_run, "BATCH_BYTES", 12 * 1000 * (2 + 4) * 7)
+    monkeypatch.setattr(import_run._Import, "_write", lambda one, batch: (sizes.append(len(batch)), write(one, batch)))
+    assert counts(run(folder)) == (COUNT, 0, 0)
+    assert sizes == [7, 7, 7, 7, 2]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_import_beats_while_it_unpacks(folder, tmp_path, settings, monkeypatch):
+    settings.JOB_HEARTBEAT_S = 0.05
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in folder.iterdir():
+            archive.write(file, file.name)
+    unpack, beats = import_run.archive.extract, []
+
+    def slow(source, target):
+        for _ in range(2):
+            time.sleep(0.3)
+            beats.append(ImportRun.objects.get().heartbeat_at)
+        return unpack(source, target)
+
+    monkeypatch.setattr(import_run.archive, "extract", slow)
+    left = settings.IMPORT_DIR / "unpacked"
+    made, attempt = ingest.start_here(path=str(path), dataset_name="sim")
+    (left / f"{made.pk}-0").mkdir(parents=True)  # of an attempt that was killed
+    ingest.run_import(run=made, attempt=attempt)
+    assert beats[1] > beats[0]
+    assert Recording.objects.count() == COUNT
+    assert not list(left.iterdir())
+
+
+@pytest.mark.django_db
+def test_a_zip_that_fails_leaves_nothing_unpacked(tmp_path, settings):
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("notes.md", "no recordings")
+    assert run(path).state == JobState.FAILED
+    assert not list((settings.IMPORT_DIR / "unpacked").iterdir())
 
 
 @pytest.mark.django_db

@@ -150,6 +150,13 @@ def test_a_ptbxl_table_without_its_columns_is_refused(tmp_path: Path) -> None:
         list(datasets.iterate(tmp_path))
 
 
+def test_a_table_that_is_no_csv_is_refused(tmp_path: Path) -> None:
+    row = f'1,1,{{}},x,"{"a" * 200_000}"'
+    (tmp_path / "ptbxl_database.csv").write_text(f"ecg_id,patient_id,scp_codes,filename_lr,report\n{row}\n")
+    with pytest.raises(FormatError, match="a table of PTB-XL can't be read"):
+        list(datasets.iterate(tmp_path))
+
+
 def test_cinc2020_names_the_centre(tmp_path: Path) -> None:
     cinc2020(tmp_path)
     recording = loaded(tmp_path)[0]["g1/JS00001"]

@@ -186,6 +186,13 @@ def test_a_missing_segment_is_named(tmp_path: Path) -> None:
         formats.read(tmp_path / "m.hea", "m")
 
 
+def test_a_skew_that_lies_allocates_nothing(tmp_path: Path) -> None:
+    np.zeros(100, "<i2").tofile(tmp_path / "r.dat")
+    (tmp_path / "r.hea").write_text("r 1 500 100\nr.dat 16:999999999 200/mV 16 0 0 0 0 I\n")
+    with pytest.raises(FormatError, match="at most 250,000,000"):
+        formats.read(tmp_path / "r.hea", "r")
+
+
 def test_what_the_package_can_t_read_is_a_format_error(tmp_path: Path) -> None:
     (tmp_path / "r.hea").write_text("r 1 250 100\nr.dat 508 200 8 0 0 0 0 II\n")
     (tmp_path / "r.dat").write_bytes(b"fLaC" + b"\0" * 100)
