@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from annotator.errors import InvalidInput, WrongState
@@ -22,6 +22,7 @@ __all__ = ["cancel_training", "go_back", "promote", "record_metrics", "retrain_w
            "start_training", "store_checkpoint", "store_predictions"]  # fmt: skip
 State = Checkpoint.State
 WEIGHTS = "weights.safetensors"
+CURRENT_LOCK, RETRAIN_LOCK = (7003, 0), (7003, 1)  # which checkpoint is current; whether a training is due
 
 
 @transaction.atomic
@@ -109,6 +110,7 @@ def store_checkpoint(
         provenance={**header.get("provenance", {}), **provenance},
         metrics=header.get("metrics", {}),
     )
+    _lock(CURRENT_LOCK)
     if not Checkpoint.objects.filter(state=State.CURRENT).exists():
         _make_current(checkpoint)
         audit.record(actor=None, action="checkpoint promoted", target=checkpoint, reason="the first of all")
@@ -154,8 +156,15 @@ def go_back(*, by: User) -> Checkpoint:
     return previous
 
 
+def _lock(key: tuple[int, int]) -> None:
+    """Put those who decide the same thing at once in line, until the transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", key)
+
+
 def _retire_current() -> Checkpoint | None:
-    current = Checkpoint.objects.select_for_update().filter(state=State.CURRENT).first()
+    _lock(CURRENT_LOCK)
+    current = Checkpoint.objects.filter(state=State.CURRENT).first()
     if current:
         Checkpoint.objects.filter(pk=current.pk).update(state=State.RETIRED)
     return current
@@ -170,7 +179,8 @@ def _make_current(checkpoint: Checkpoint) -> None:
 def retrain_when_due() -> TrainingRun | None:
     """Train again, as the current checkpoint was trained, once enough corrections came since the newest run began."""
     needed = settings.RETRAIN_AFTER_CORRECTIONS
-    last = TrainingRun.objects.select_for_update().order_by("-pk").first()
+    _lock(RETRAIN_LOCK)
+    last = TrainingRun.objects.order_by("-pk").first()
     current = Checkpoint.objects.filter(state=State.CURRENT).select_related("run").first()
     if not needed or current is None or last is None or last.state in job_state.OPEN:
         return None

@@ -51,7 +51,8 @@ def build(*, release: CuratedRelease, attempt: int) -> None:
     """Write a release beside its place, from one view of the database, and move it there whole."""
     place = settings.RELEASE_DIR / f"release-{release.number:04d}"
     beside = settings.RELEASE_DIR / f".building-{release.number:04d}-{attempt}"
-    shutil.rmtree(beside, ignore_errors=True)
+    for left in settings.RELEASE_DIR.glob(f".building-{release.number:04d}-*"):  # of attempts whose worker died
+        shutil.rmtree(left, ignore_errors=True)
     try:
         with beating(release, attempt, {"message": "Collecting", "done": 0, "total": 0, "unit": "recordings"}) as pulse:
             counts, sha256 = _write(release, beside, pulse)

@@ -70,6 +70,15 @@ def test_a_release_holds_what_holds(turn, settings):
     assert made.manifest_sha256
 
 
+def test_what_a_killed_builder_left_goes(turn, settings):
+    release = start()
+    left = settings.RELEASE_DIR / f".building-{release.number:04d}-7"
+    left.mkdir(parents=True)
+    (left / "half").write_text("half")
+    build(release)
+    assert [path.name for path in settings.RELEASE_DIR.iterdir()] == [f"release-{release.number:04d}"]
+
+
 def test_no_person_stands_in_it_by_name(turn, settings):
     made = build(start())
     folder = settings.RELEASE_DIR / made.path
