@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.db import DataError
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
@@ -10,6 +11,8 @@ from annotator.errors import AnnotatorError
 from ecgfm_core.errors import EcgfmError
 
 KINDS = {401: "not_signed_in", 403: "not_allowed", 404: "not_found", 405: "wrong_method", 429: "too_many_requests"}
+
+UNSTORABLE = "A value is too large or too long, or holds characters that can't be stored (NUL, half a surrogate pair)."
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
@@ -20,6 +23,9 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     if isinstance(error, EcgfmError):
         set_rollback()
         return Response({"error": "invalid", "message": str(error)}, status=400)
+    if isinstance(error, DataError | UnicodeEncodeError):
+        set_rollback()
+        return Response({"error": "invalid", "message": UNSTORABLE}, status=400)
     response = exception_handler(error, context)
     if response is None:
         return None

@@ -231,3 +231,28 @@ def test_the_schema_is_clean(tmp_path):
     call_command("spectacular", "--validate", "--fail-on-warn", file=str(tmp_path / "schema.yml"))
     assert (tmp_path / "schema.yml").stat().st_size > 20_000
     assert not Waveform.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "body"),
+    [
+        ("imports", {"dataset": "x", "path": "a" * 5000}),
+        ("rounds", {"dataset_ids": [1], "budget": 1, "strategy": "random", "seed": 10**30}),
+    ],
+)
+def test_what_can_not_be_stored_is_refused_in_words(admin, address, body):
+    make_round(1)
+    body = {**body, "dataset_ids": [Dataset.objects.get().pk]}
+    answer = admin.post(f"/api/v1/{address}", body, format="json")
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid"), answer.content
+    assert admin.get("/api/v1/annotations?stage=%00").status_code == 400
+
+
+@pytest.mark.parametrize("text", [r"\u0000", r"\ud800"])
+def test_a_draft_that_can_not_be_stored_is_refused_in_words(text):
+    make_round(1)
+    api = client(person("ann"))
+    item = api.post("/api/v1/claims").json()["item"]["id"]
+    body = f'{{"content": {{"text": "{text}"}}, "version": 0}}'
+    answer = api.put(f"/api/v1/claims/{item}/draft", body, content_type="application/json")
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid"), answer.content
