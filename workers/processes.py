@@ -67,7 +67,7 @@ def run(
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of a training or scoring process: few threads that wait asleep, and a malloc that keeps its arenas."""
+    """Return the environment of a training or scoring process: few threads, and a malloc that keeps its arenas."""
     threads = str(settings.TRAINING_THREADS)
     ours = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
     return {**WAITING, **MALLOC, **os.environ, **ours, "PYTHONUNBUFFERED": "1"}
