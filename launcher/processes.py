@@ -17,8 +17,9 @@ from launcher.services import STOP_TIMEOUT_S, has_ended, home, still_running
 
 ROOT = Path(__file__).resolve().parent.parent
 LOG_LIMIT_BYTES = 10_000_000
-# Threads wait for the database most of the time; workers are replaced now and then, against slow leaks.
-WEB_OPTIONS = ("--workers", "2", "--threads", "16", "--no-control-socket", "--max-requests", "100000",
+# Threads wait for the database most of the time; workers are replaced now and then, against slow leaks. With one socket
+# for both workers, gunicorn 27 leaves new connections waiting for as long as those it has keep it busy (seconds).
+WEB_OPTIONS = ("--workers", "2", "--threads", "16", "--reuse-port", "--no-control-socket", "--max-requests", "100000",
                "--max-requests-jitter", "10000")  # fmt: skip
 # In the environment of everything the runner starts, and of what that starts: `stop_processes` knows them by it.
 MARK = "ECGFM_RUNNER"
