@@ -15,6 +15,14 @@ const MIN_PITCH_MM = 12;
 // A level further from zero than this would leave its row; the whole lead is moved and the sheet says by how much.
 const MAX_LEVEL_MV = 1;
 
+/** Lines every `stepMm` as one path: as gridlines of the axes they are 400 elements, half of the time of a drawing. */
+function grid(stepMm, widthMm, heightMm, color) {
+  let path = "";
+  for (let x = Math.ceil(-PULSE_ROOM_MM / stepMm) * stepMm; x <= widthMm - PULSE_ROOM_MM; x += stepMm) path += `M${x},0V${-heightMm}`;
+  for (let y = 0; y >= -heightMm; y -= stepMm) path += `M${-PULSE_ROOM_MM},${y}H${widthMm - PULSE_ROOM_MM}`;
+  return { type: "path", path, layer: "below", xref: "x", yref: "y", line: { color, width: 1 } };
+}
+
 /** Draws a recording into an element; `view` says how, `onDraw(sheet)` is told after each drawing. */
 export class Sheet {
   constructor(element, { onDraw = () => {} } = {}) {
@@ -127,16 +135,14 @@ export class Sheet {
   }
 
   frame({ widthPx, heightPx, widthMm, heightMm }) {
-    const axis = {
-      showgrid: true, gridcolor: COLOUR.major, gridwidth: 1, tick0: 0, dtick: 5, showticklabels: false, zeroline: false, fixedrange: true,
-      minor: { showgrid: true, dtick: 1, tick0: 0, gridcolor: COLOUR.minor, gridwidth: 1 },
-    };
+    const axis = { showgrid: false, showticklabels: false, zeroline: false, fixedrange: true };
     return {
       width: widthPx, height: heightPx, margin: { l: 0, r: 0, t: 0, b: 0, pad: 0 },
       paper_bgcolor: COLOUR.paper, plot_bgcolor: COLOUR.paper, showlegend: false, hovermode: false, dragmode: false,
       uirevision: this.recording.id, font: { family: this.fontFamily, size: 12, color: COLOUR.trace },
       xaxis: { ...axis, range: [-PULSE_ROOM_MM, widthMm - PULSE_ROOM_MM] },
       yaxis: { ...axis, range: [-heightMm, 0], scaleanchor: "x", scaleratio: 1 },
+      shapes: [grid(1, widthMm, heightMm, COLOUR.minor), grid(5, widthMm, heightMm, COLOUR.major)],
     };
   }
 
