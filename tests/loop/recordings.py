@@ -2,7 +2,6 @@
 
 import ast
 import csv
-import json
 import random
 import shutil
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from ecgfm_core import labels
 from ecgfm_core.datasets import simulated
 
 NORMAL = "426783006"
+STATED = ("#Dx:", "#Report:")
 
 
 @dataclass
@@ -29,22 +29,19 @@ class Pool:
 
 
 def simulated_pool(folder: Path, *, count: int, error_rate: float, seed: int) -> Pool:
-    """Simulated recordings, some labelled with what a hurried reader takes them for."""
-    simulated.write_dataset(
-        folder,
-        count=count,
-        seed=seed,
-        sampling_rate_hz=250.0,
-        label_error_rate=error_rate,
-        label_error_kind="class_conditional",
-    )
-    truth = json.loads((folder / "truth.json").read_text())
+    """Simulated recordings, some with the statement and report of another one, normal for abnormal or back."""
+    truth = simulated.write_dataset(folder, count=count, seed=seed, sampling_rate_hz=250.0)
     (folder / "truth.json").unlink()  # nothing that runs may look
-    pool = Pool(folder)
-    for record in truth["recordings"]:
-        pool.true_codes[record["name"]] = record["codes"]
-        if record["wrong"]:
-            pool.wrong.add(record["name"])
+    pool = Pool(folder, {record["name"]: record["codes"] for record in truth})
+    abnormal = {name: labels.abnormal(codes) for name, codes in pool.true_codes.items()}
+    headers = {name: (folder / f"{name}.hea").read_text().splitlines() for name in pool.true_codes}
+    draw = random.Random(seed)
+    for name in draw.sample(sorted(headers), round(error_rate * count)):
+        other = draw.choice([one for one in headers if abnormal[one] != abnormal[name]])
+        own = [line for line in headers[name] if not line.startswith(STATED)]
+        taken = [line for line in headers[other] if line.startswith(STATED)]
+        (folder / f"{name}.hea").write_text("\n".join([*own, *taken]) + "\n")
+        pool.wrong.add(name)
     return pool
 
 

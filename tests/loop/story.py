@@ -1,6 +1,5 @@
 """Two rounds of the loop from import to release, walked by two readers, an adjudicator, an admin and a researcher."""
 
-import random
 import subprocess
 import sys
 import urllib.request
@@ -23,7 +22,7 @@ CHOSEN = "SELECT DISTINCT recording_id AS id FROM annotator_queueitem WHERE roun
 CONSENSUS = """
     SELECT count(*) AS n, count(*) FILTER (WHERE corrects) AS corrected FROM annotator_consensus WHERE round_id = %s
 """
-OVERSIGHT_RATE = 0.1  # how often the second reader sees nothing abnormal where there is something
+OVERLOOKS_EVERY = 6  # of the abnormal recordings that the second reader reads, the first one included
 
 
 @dataclass
@@ -46,6 +45,7 @@ class Story:
 
     def __init__(self, system: System, browser: Browser, pool: Pool, *, training: dict[str, object]) -> None:
         self.system, self.pool, self.training = system, pool, training
+        self.abnormal_read: dict[int, int] = {}
         self.admin = self._person(browser, Admin, "admin")
         system.passwords["second-reader"] = self.admin.create_person("second-reader", "reader")
         figures = self.admin.import_folder(pool.folder.name, "loop")
@@ -67,8 +67,10 @@ class Story:
     def overlooking(self, recording: int) -> list[str]:
         """What a reader sees who now and then overlooks what is abnormal."""
         codes = self.truth(recording)
-        overlooks = random.Random(recording).random() < OVERSIGHT_RATE
-        return [NORMAL] if overlooks and labels.abnormal(codes) else codes
+        if not labels.abnormal(codes):
+            return codes
+        place = self.abnormal_read.setdefault(recording, len(self.abnormal_read))
+        return codes if place % OVERLOOKS_EVERY else [NORMAL]
 
     def train(self, *, promote: bool) -> int:
         """Train, score and, for a candidate, promote; return the checkpoint's number."""
@@ -97,7 +99,7 @@ class Story:
     def corrections_named(self, checkpoint: int) -> set[int]:
         """The consensus rows that a checkpoint's provenance says it was trained on as corrections."""
         (row,) = self.system.rows("SELECT provenance FROM annotator_checkpoint WHERE id = %s", checkpoint)
-        return set(row["provenance"]["corrections"]["ids"])
+        return set(row["provenance"]["corrections"]["consensus_ids"])
 
     def release(self, folder: Path) -> Path:
         """Have a release built, download it as a researcher with a token, unpack it; return its folder."""
