@@ -154,3 +154,27 @@ def test_a_100_hz_recording_says_what_it_can_not_show(page: Page) -> None:
     open_desk(page)
     expect(page.locator("[data-head]")).to_contain_text("100 Hz: nothing above 50 Hz")
     assert page.evaluate("ecgfmDesk.viewer.sheet.leads.get('I').length") == 1000
+
+
+def test_a_high_voltage_is_not_cut_off(page: Page) -> None:
+    waveform_mv = beats(seed=3)
+    waveform_mv[9, 4000] = 5.0  # V4, on the sheet from 7.5 s on, in the top row: 50 mm
+    open_round([store(waveform_mv)])
+    sign_in(page)
+    open_desk(page)
+    dark = ink(page)
+    px = page.evaluate("ecgfmDesk.viewer.sheet.pxPerMm")
+    column = round((7 + 4000 / RATE_HZ * 25) * px)
+    tall = np.flatnonzero(dark[:, column - 1 : column + 2].any(axis=1))
+    assert tall[0] > 0
+    assert tall[0] < dark.shape[0] / 10
+
+
+def test_heights_without_a_unit_get_a_gain_that_fits(page: Page) -> None:
+    open_round([store(beats() * 8, calibrated=False)])
+    sign_in(page)
+    open_desk(page)
+    scale = page.locator("[data-scale]")
+    expect(scale).to_contain_text("2.5 mm/unit")
+    page.keyboard.press("+")
+    expect(scale).to_contain_text("5 mm/unit")
