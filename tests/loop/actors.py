@@ -188,6 +188,7 @@ class Adjudicator(Reader):
             page.locator("[data-start]").click()
             page.wait_for_url(re.compile(r"/adjudications/\d+"))
             expect(page.locator("[data-answers] .answer")).to_have_count(2)
+            expect(page.locator("[data-head]")).to_contain_text("R-")
             recording = int(re.search(r"R-(\d+)", page.locator("[data-head]").inner_text()).group(1))  # type: ignore[union-attr]
             self._state(self.knows(recording))
             page.keyboard.press("r")
