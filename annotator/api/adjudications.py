@@ -68,9 +68,9 @@ class AdjudicationDetail(AdjudicatorView):
     """Side by side."""
 
     @extend_schema(responses=SideBySideSerializer)
-    def get(self, request: Request, pk: int) -> Response:  # noqa: ARG002
-        """Return a disagreement with both answers, the readers as letters."""
-        adjudication = readings.adjudication_by_id(pk)
+    def get(self, request: Request, pk: int) -> Response:
+        """Return a disagreement with both answers, the readers as letters; not to someone who was one of them."""
+        adjudication = readings.adjudication_for(pk, person(request))
         settled = getattr(adjudication, "consensus", None)
         body = readings.side_by_side(adjudication) | {
             "adjudication": AdjudicationSerializer(adjudication).data,

@@ -59,7 +59,7 @@ class NewRoundSerializer(s.Serializer[Any]):
     checkpoint = s.PrimaryKeyRelatedField(
         queryset=Checkpoint.objects.all(), allow_null=True, default=None, help_text="Default: the current one."
     )
-    seed = s.IntegerField(min_value=0, default=0)
+    seed = s.IntegerField(min_value=0, max_value=2**63 - 1, default=0)
 
 
 class Rounds(APIView):

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from annotator.errors import NotFound
+from annotator.errors import NotAllowed, NotFound
 from annotator.models import Adjudication, Annotation, QueueItem, Role, User
 from annotator.selectors import items, schemes
 from annotator.selectors.reveal import on_file
@@ -43,6 +43,14 @@ def adjudication_by_id(pk: int) -> Adjudication:
     found = adjudications().filter(pk=pk).first()
     if found is None:
         raise NotFound(f"There is no adjudication {pk}.")
+    return found
+
+
+def adjudication_for(pk: int, adjudicator: User) -> Adjudication:
+    """Return one adjudication to someone who did not read the recording in its round; refuses those who did."""
+    found = adjudication_by_id(pk)
+    if Annotation.objects.filter(item__round=found.round_id, recording=found.recording_id, reader=adjudicator).exists():
+        raise NotAllowed(f"You read R-{found.recording_id} yourself; someone else settles it.")
     return found
 
 

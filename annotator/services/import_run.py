@@ -86,6 +86,13 @@ class _Import:
         for batch in _batched(self._prepare(todo)):
             self._write_what_can_be(batch)
         job_state.finish(self.run, self.attempt, progress=self._progress(), **self._count_fields())
+        self._remove_upload()
+
+    def _remove_upload(self) -> None:
+        """Patients' recordings are kept once: an uploaded zip goes when all of it is imported or refused by name."""
+        path = Path(self.run.source_path)
+        if path.is_relative_to(settings.IMPORT_DIR.resolve() / "uploads"):
+            shutil.rmtree(path.parent, ignore_errors=True)
 
     def _unpacked(self) -> Path:
         """Return the place of this attempt alone: an earlier one may not know yet that it has lost the run."""

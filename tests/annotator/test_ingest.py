@@ -1,5 +1,6 @@
 """Import: whole, twice, interrupted, with bad records, with paths that lie; splits by patient."""
 
+import io
 import os
 import signal
 import subprocess
@@ -89,6 +90,21 @@ def test_a_zip_is_imported_and_what_was_unpacked_goes(folder, tmp_path, settings
     made = run(path)
     assert counts(made) == (COUNT, 0, 0), made.failure
     assert not list((settings.IMPORT_DIR / "unpacked").iterdir())
+
+
+@pytest.mark.django_db
+def test_an_upload_goes_when_it_is_imported_and_other_zips_stay(folder, admin, settings):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for file in folder.iterdir():
+            archive.write(file, file.name)
+    upload = Path(ingest.store_upload(name="set.zip", chunks=[packed.getvalue()], by=admin))
+    own = settings.IMPORT_DIR / "own.zip"
+    own.write_bytes(packed.getvalue())
+    assert counts(run(upload.resolve())) == (COUNT, 0, 0)
+    assert counts(run(own)) == (0, COUNT, 0)
+    assert not upload.parent.exists()
+    assert own.exists()
 
 
 @pytest.mark.django_db

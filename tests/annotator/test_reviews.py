@@ -136,6 +136,8 @@ def test_who_read_it_does_not_settle_it():
     ann.role = Role.ADJUDICATOR
     ann.save()
     assert reviews.claim_adjudication(adjudicator=ann) is None
+    answer = client(ann).get(f"/api/v1/adjudications/{Adjudication.objects.get().pk}")
+    assert (answer.status_code, "someone else" in answer.json()["message"]) == (403, True)
     with pytest.raises(NotAllowed, match="someone else"):
         settle(Adjudication.objects.get(), ann, says(AF))
     with pytest.raises(NotAllowed, match="only adjudicators"):

@@ -28,7 +28,7 @@ def checkpoints(request: HttpRequest) -> HttpResponse:
 def promote(request: AdminRequest, pk: int) -> str:
     """Make a checkpoint the current one."""
     service.promote(checkpoint=get_object_or_404(Checkpoint, pk=pk), by=request.user)
-    return f"Checkpoint {pk} is current. Score recordings with it before the next round."
+    return f"Checkpoint {pk} is current: new rounds use its scores."
 
 
 @action("manage-checkpoints")
