@@ -22,7 +22,7 @@ passwords: $(VENV)/.demo ## Give the four demo logins new passwords and show the
 	@$(BIN)/python -m launcher.people
 
 test: lint ## Check and test everything
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev frontend/node_modules/.installed ## The static part of `make test`
 	$(BIN)/ruff check .
