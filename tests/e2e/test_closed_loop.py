@@ -1,7 +1,7 @@
 """Two rounds on simulated recordings, through the browser, from import to release."""
 
 from tests.loop.recordings import simulated_pool
-from tests.loop.story import Story, check_release
+from tests.loop.story import walk_two_rounds
 from tests.loop.system import running_system
 
 TRAINING = {"epochs": 10, "batch": 16, "text_tokens_max": 12}
@@ -10,15 +10,4 @@ TRAINING = {"epochs": 10, "batch": 16, "text_tokens_max": 12}
 def test_two_rounds_on_simulated_recordings(tmp_path, browser):
     with running_system() as system:
         pool = simulated_pool(system.home / "imports" / "pool", count=300, error_rate=0.1, seed=7)
-        story = Story(system, browser, pool, training=TRAINING)
-        first_checkpoint = story.train(promote=False)
-        first = story.turn(budget=16, seed=1)
-        assert first.precision >= 3 * pool.error_rate
-        assert first.adjudicated >= 1
-        second_checkpoint = story.train(promote=True)
-        assert len(story.corrections_named(second_checkpoint)) == first.corrections > 0
-        assert story.corrections_named(first_checkpoint) == set()
-        second = story.turn(budget=8, seed=2)
-        assert second.chosen
-        check_release(story.release(tmp_path), story)
-        story.close()
+        walk_two_rounds(system, browser, pool, tmp_path, training=TRAINING, budgets=(16, 8))

@@ -22,6 +22,10 @@ CHOSEN = "SELECT DISTINCT recording_id AS id FROM annotator_queueitem WHERE roun
 CONSENSUS = """
     SELECT count(*) AS n, count(*) FILTER (WHERE corrects) AS corrected FROM annotator_consensus WHERE round_id = %s
 """
+HELD = """
+    SELECT DISTINCT ON (recording_id) recording_id AS id, overall FROM annotator_consensus WHERE round_id = %s
+    ORDER BY recording_id, id DESC
+"""
 OVERLOOKS_EVERY = 6  # of the abnormal recordings that the second reader reads, the first one included
 
 
@@ -93,8 +97,15 @@ class Story:
         chosen = self.system.rows(CHOSEN, row)
         (consensus,) = self.system.rows(CONSENSUS, row)
         assert consensus["n"] == budget
+        self._check_what_holds(row)
         wrong = sum(self.names[item["id"]] in self.pool.wrong for item in chosen)
         return Turn(len(chosen), wrong, consensus["corrected"], adjudicated)
+
+    def _check_what_holds(self, row: int) -> None:
+        """Every recording of a round says the truth now, whatever was on file and whoever overlooked it."""
+        for held in self.system.rows(HELD, row):
+            truth = labels.abnormal(self.truth(held["id"]))
+            assert held["overall"] == ("abnormal" if truth else "normal"), self.names[held["id"]]
 
     def corrections_named(self, checkpoint: int) -> set[int]:
         """The consensus rows that a checkpoint's provenance says it was trained on as corrections."""
@@ -126,6 +137,25 @@ class Story:
         """Close every browser window; none may have met an error."""
         for person in (self.admin, *self.readers, self.adjudicator, self.researcher):
             person.close()
+
+
+def walk_two_rounds(
+    system: System, browser: Browser, pool: Pool, folder: Path, *, training: dict[str, object], budgets: tuple[int, int]
+) -> None:
+    """Import, train, read a round, retrain on its corrections, read another, release; the first queue finds errors."""
+    story = Story(system, browser, pool, training=training)
+    untaught = story.train(promote=False)
+    first = story.turn(budget=budgets[0], seed=1)
+    print(f"wrong labels: {pool.error_rate:.2f} of all, {first.precision:.2f} of the first queue; {first}")
+    assert first.precision >= 3 * pool.error_rate
+    assert first.adjudicated >= 1
+    taught = story.train(promote=True)
+    assert len(story.corrections_named(taught)) == first.corrections > 0
+    assert story.corrections_named(untaught) == set()
+    second = story.turn(budget=budgets[1], seed=2)
+    print(f"second queue: {second.precision:.2f}; {second}")
+    check_release(story.release(folder), story)
+    story.close()
 
 
 def check_release(folder: Path, story: Story) -> None:
