@@ -21,6 +21,9 @@ stop: ## Stop what a killed demo left
 passwords: $(VENV)/.demo ## Give the four demo logins new passwords and show them
 	@$(BIN)/python -m launcher.people
 
+# Two at once, each with servers of its own; a file stays together. PYTEST_ARGS= runs all in one process.
+PYTEST_ARGS ?= --numprocesses 2 --dist loadfile
+
 test: lint ## Check and test everything
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
