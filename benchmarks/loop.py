@@ -188,7 +188,10 @@ def demo_part(_quick: bool) -> list[Line]:
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("ECGFM_", "DJANGO_"))}
         command = ["make", "demo", f"PORT={claims.free_port()}"]
-        with subprocess.Popen(command, cwd=clone, env=clean, stdout=subprocess.PIPE, text=True) as demo:
+        # A session of its own: like a terminal's Ctrl-C, the signal goes to make and to what it started.
+        with subprocess.Popen(
+            command, cwd=clone, env=clean, stdout=subprocess.PIPE, text=True, start_new_session=True
+        ) as demo:
             memory = Memory(clone)
             memory.start()
             ready_s = None
@@ -198,7 +201,7 @@ def demo_part(_quick: bool) -> list[Line]:
                 if line.startswith("Ready:"):
                     ready_s = time.monotonic() - started
                 if ready_s and "Ctrl-C" in line:
-                    demo.send_signal(signal.SIGINT)
+                    os.killpg(demo.pid, signal.SIGINT)
                     break
             demo.stdout.read()
         memory.ended.set()

@@ -38,15 +38,21 @@ def main() -> int:
                 return run(folder, os.environ.get("DATA", ""), os.environ.get("SET", ""))
             finally:
                 signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C does not cut the stopping short
-                print("\nStopping ...", flush=True)
+                say("\nStopping ...")
                 stop_processes(folder)
                 stop_services(folder)
-                print("Everything is stopped; `make demo` goes on from here.")
+                say("Everything is stopped; `make demo` goes on from here.")
     except KeyboardInterrupt:
         return 0
     except DemoError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
+
+
+def say(words: str) -> None:
+    """Print, where someone still listens: a closed terminal or pipe must not keep anything from being stopped."""
+    with suppress(OSError):
+        print(words, flush=True)
 
 
 def run(folder: Path, data: str, changes: str) -> int:

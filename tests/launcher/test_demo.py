@@ -118,6 +118,17 @@ def test_from_nothing_to_a_claimed_item_and_again(folder):
     assert nothing_runs(folder)
 
 
+def test_a_closed_terminal_stops_everything(folder):
+    command = [sys.executable, "-m", "launcher.demo"]
+    with subprocess.Popen(command, cwd=ROOT, env=demo_environment(folder), stdout=subprocess.PIPE, text=True) as demo:
+        while "Ctrl-C stops everything." not in (line := demo.stdout.readline()):
+            assert line, "the demo ended before it was ready"
+        demo.stdout.close()  # nobody listens any more
+        demo.send_signal(signal.SIGHUP)
+        demo.wait(60)
+    assert nothing_runs(folder)
+
+
 def test_new_passwords_are_given_on_demand(folder):
     done = run("launcher.people", folder)
     assert len(re.findall(r"^  \w+ +[a-z0-9-]{15,}$", done.stdout, re.MULTILINE)) == 4
