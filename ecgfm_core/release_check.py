@@ -49,7 +49,8 @@ class _Files:
 
     def table(self, name: str, columns: list[str]) -> pa.Table:
         with self.open(f"{name}.parquet") as file:
-            return pq.read_table(pa.BufferReader(file.read()), columns=columns)
+            # One thread: pyarrow's pool may abort a process that ends right after it was used.
+            return pq.ParquetFile(pa.BufferReader(file.read())).read(columns=columns, use_threads=False)
 
 
 def problems(path: Path) -> list[str]:
