@@ -1,0 +1,28 @@
+"""``ecgfm predict``: score a manifest with a checkpoint."""
+
+import argparse
+from pathlib import Path
+
+from ecgfm_core.commands.options import Subparsers, add_run_options
+
+
+def add(commands: Subparsers) -> None:
+    """Add the command to the command line."""
+    parser = commands.add_parser("predict", help="score a manifest with a checkpoint; the same command goes on")
+    add_run_options(parser)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="a checkpoint folder that pretrain wrote")
+    parser.add_argument("--text", action="store_true", help="write a diagnostic text for each recording too")
+    parser.set_defaults(run=run)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Score and say how many recordings were."""
+    from ecgfm_core.model.scoring_run import ScoringOptions, predict
+
+    options = ScoringOptions(parsed.threads, parsed.device, parsed.text, parsed.parent)
+    count = predict(
+        checkpoint_folder=parsed.checkpoint, manifest_path=parsed.manifest, waveform_folder=parsed.waveforms,
+        out=parsed.out, options=options,
+    )  # fmt: skip
+    print(f"{count:,} recordings scored: {parsed.out}")
+    return 0
