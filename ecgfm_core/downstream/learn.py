@@ -264,12 +264,12 @@ def _contexts(classifier: Classifier, cache: Cache, rows: Rows, recipe: Recipe) 
     config, device = classifier.backbone.config, next(classifier.parameters()).device
     places = _places(cache, np.concatenate((rows.train, rows.validate)), config, recipe.hop_share)
     shape = (len(places), config.crop_tokens, config.width)
-    with tempfile.TemporaryFile() as file, torch.inference_mode():
+    with tempfile.TemporaryFile() as file:
         contexts_WND = np.memmap(file, dtype=np.float16, mode="w+", shape=shape)
         valid_WN = np.ones(shape[:2], dtype=bool)
         for first in range(0, len(places), _SCORED_AT_ONCE):
             some = slice(first, first + _SCORED_AT_ONCE)
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
                 found, valid = classifier.contexts(*_crops(cache, places[some], config, device))
             contexts_WND[some] = found.float().cpu().numpy()
             if valid is not None:
