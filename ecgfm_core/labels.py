@@ -116,6 +116,11 @@ def map_code(system: str, code: str) -> tuple[str, ...]:
     return _source_codes().get((system, code), ())
 
 
+def phrases() -> dict[str, tuple[str, ...]]:
+    """Give the phrases of LUDB's diagnoses with the codes they stand for."""
+    return {code: found for (system, code), found in _source_codes().items() if system == "text"}
+
+
 def _phrase(text: str) -> str:
     """``Rhythm: Sinus rhythm.`` -> ``sinus rhythm``; ``STEMI: apical.`` -> ``stemi``: the heading goes, or the site."""
     head, _, tail = text.strip().rstrip(".").lower().partition(":")
