@@ -3,12 +3,13 @@
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -22,11 +23,17 @@ from ecgfm_core.training.run_folder import write_json
 
 FORMAT_VERSION = 1
 _WEIGHTS, _TOKENIZER, _HEADER = "weights.safetensors", "tokenizer.json", "checkpoint.json"
+_TRAINED_ON = "trained_on.npy"
+_MARK_DIGITS = 16
 
 
 @dataclass
 class Checkpoint:
-    """A trained network with all that is needed to use it and to say where it came from."""
+    """A trained network with all that is needed to use it and to say where it came from.
+
+    `trained_on` holds the sorted `waveform_marks` of every recording trained on, so that a test can refuse a network
+    that has seen its recordings; None where that is not known.
+    """
 
     model: Ecgfm
     config: Config
@@ -35,6 +42,12 @@ class Checkpoint:
     metrics: dict[str, Any]
     provenance: dict[str, Any]
     sha256: str = ""
+    trained_on: np.ndarray | None = None
+
+
+def waveform_marks(sha256s: Iterable[str]) -> np.ndarray:
+    """Give the first 64 bits of each waveform's sha256 as sorted, unique uint64: 8 bytes a recording."""
+    return np.unique(np.array([int(one[:_MARK_DIGITS], 16) for one in sha256s], dtype=np.uint64))
 
 
 def file_sha256(path: Path) -> str:
@@ -54,6 +67,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.model.state_dict().items()}
     save_file(weights, partial / _WEIGHTS)
     checkpoint.tokenizer.save(partial / _TOKENIZER)
+    if checkpoint.trained_on is not None:
+        np.save(partial / _TRAINED_ON, checkpoint.trained_on)
     header = {
         "format_version": FORMAT_VERSION,
         "config": checkpoint.config.to_dict(),
@@ -62,7 +77,11 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         "parameter_count": sum(tensor.numel() for tensor in weights.values()),
         "metrics": checkpoint.metrics,
         "provenance": checkpoint.provenance,
-        "sha256": {name: file_sha256(partial / name) for name in (_WEIGHTS, _TOKENIZER)},
+        "sha256": {
+            name: file_sha256(partial / name)
+            for name in (_WEIGHTS, _TOKENIZER, _TRAINED_ON)
+            if (partial / name).exists()
+        },
     }
     write_json(partial / _HEADER, header)
     partial.rename(folder)
@@ -82,7 +101,7 @@ def load_checkpoint(folder: Path, device: torch.device | None = None) -> Checkpo
             raise TrainingError(
                 f"Checkpoint {folder}: format {header['format_version']}; format {FORMAT_VERSION} is known, train again"
             )
-        for name in (_WEIGHTS, _TOKENIZER):
+        for name in sorted({_WEIGHTS, _TOKENIZER, *header["sha256"]}):
             if file_sha256(folder / name) != header["sha256"][name]:
                 raise TrainingError(
                     f"Checkpoint {folder}: {name} is damaged (its sha256 differs); restore it or train again"
@@ -92,11 +111,13 @@ def load_checkpoint(folder: Path, device: torch.device | None = None) -> Checkpo
         model = Ecgfm(config, len(header["label_codes"]), tokenizer.count)
         model.load_state_dict(load_file(folder / _WEIGHTS))
         known = (tuple(header["label_codes"]), tokenizer, header["metrics"], header["provenance"])
+        trained_on = np.load(folder / _TRAINED_ON, allow_pickle=False) if _TRAINED_ON in header["sha256"] else None
     except EcgfmError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise TrainingError(f"Checkpoint {folder} can't be read ({error}); restore it or train again") from error
-    return Checkpoint(model.to(device or "cpu").eval(), config, *known, sha256=header["sha256"][_WEIGHTS])
+    sums = header["sha256"]
+    return Checkpoint(model.to(device or "cpu").eval(), config, *known, sha256=sums[_WEIGHTS], trained_on=trained_on)
 
 
 def save_state(path: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:

@@ -1,4 +1,7 @@
-"""A pretraining run in a folder of its own: the same command again goes on where the last one stopped."""
+"""A pretraining run in a folder of its own: the same command again goes on where the last one stopped.
+
+One process, or several that ``torchrun`` started; either may go on where the other stopped.
+"""
 
 import importlib.metadata
 import shutil
@@ -18,9 +21,11 @@ from ecgfm_core.manifest import ManifestEntry
 from ecgfm_core.model.device import choose_device, in_words
 from ecgfm_core.model.ecgfm import Ecgfm
 from ecgfm_core.model.text import TextTokenizer
-from ecgfm_core.training.checkpoint import Checkpoint, file_sha256, save_checkpoint
+from ecgfm_core.training.checkpoint import Checkpoint, file_sha256, save_checkpoint, waveform_marks
 from ecgfm_core.training.dataset import Cache, Targets, check_splits, targets_of, trained_codes
+from ecgfm_core.training.distributed import Team
 from ecgfm_core.training.loop import Plan, Trainer
+from ecgfm_core.training.reporting import Report
 from ecgfm_core.training.run_folder import RunFolder, Stopped
 from ecgfm_core.training.validation import validate
 
@@ -44,6 +49,8 @@ def pretrain(
 ) -> Path:
     """Train a configuration on a manifest's training split; returns the checkpoint's folder.
 
+    Under ``torchrun`` every process calls this, and together they make one training.
+
     Refuses a folder of another run, a patient in two splits and a training split of fewer than 2 recordings.
 
     Raises
@@ -53,51 +60,42 @@ def pretrain(
     Stopped
         When asked to stop; the state is saved.
     """
-    with RunFolder(out).held(options.parent) as folder, in_words(_MEMORY_ADVICE):
+    team = Team.of_environment()
+    with RunFolder(out, team.leads).held(options.parent) as folder, team.in_words(), in_words(_MEMORY_ADVICE):
         manifest_sha256 = file_sha256(manifest_path) if manifest_path.exists() else ""
         entries = [entry for entry in manifest.read(manifest_path) if entry.split != "test"]
         folder.bind({"command": "pretrain", "config": config.to_dict(), "seed": seed, "manifest": manifest_sha256})
         if (out / CHECKPOINT).exists():
             return out / CHECKPOINT
-        run = _Run(folder, entries, waveform_folder, config, seed, options)
-        run.train()
-        provenance = {"manifest_sha256": manifest_sha256, **run.provenance()}
-        metrics = run.trainer.remembered
-        save_checkpoint(
-            out / CHECKPOINT,
-            Checkpoint(run.trainer.averaged, config, run.targets.label_codes, run.tokenizer, metrics, provenance),
-        )
-        (out / _STATE).unlink(missing_ok=True)
-        shutil.rmtree(out / _CACHE, ignore_errors=True)
-        folder.progress("done", **run.place(), force=True)
+        run = _Run(folder, team, entries, config, seed)
+        device = choose_device(team.device_name(options.device), options.threads)
+        cache = run.open_cache(options, waveform_folder)
+        with team.joined(device):
+            run.train(device, cache)
+            if team.leads:
+                run.finish({"manifest_sha256": manifest_sha256, **run.provenance()})
         return out / CHECKPOINT
 
 
-def _tokenizer(path: Path, entries: Sequence[ManifestEntry], config: Config) -> TextTokenizer:
+def _tokenizer(path: Path, entries: Sequence[ManifestEntry], config: Config, team: Team) -> TextTokenizer:
     """Learn the tokenizer from the training split, once a run."""
-    if path.exists():
-        return TextTokenizer.load(path)
-    tokenizer = TextTokenizer.train((one.text for one in entries if one.split == "train"), config.vocabulary)
-    partial = path.with_name(f".{path.name}.writing")
-    tokenizer.save(partial)
-    partial.replace(path)
-    return tokenizer
+    if team.leads and not path.exists():
+        tokenizer = TextTokenizer.train((one.text for one in entries if one.split == "train"), config.vocabulary)
+        partial = path.with_name(f".{path.name}.writing")
+        tokenizer.save(partial)
+        partial.replace(path)
+    team.any(False)  # the others wait for the file
+    return TextTokenizer.load(path)
 
 
 class _Run:
     """The parts of a running training."""
 
     def __init__(
-        self,
-        folder: RunFolder,
-        entries: Sequence[ManifestEntry],
-        waveform_folder: Path,
-        config: Config,
-        seed: int,
-        options: TrainingOptions,
+        self, folder: RunFolder, team: Team, entries: Sequence[ManifestEntry], config: Config, seed: int
     ) -> None:
         check_splits(entries)
-        self.folder, self.entries, self.config, self.seed = folder, entries, config, seed
+        self.folder, self.team, self.entries, self.config, self.seed = folder, team, entries, config, seed
         rows = {
             split: np.array([n for n, one in enumerate(entries) if one.split == split])
             for split in ("train", "validate")
@@ -105,68 +103,82 @@ class _Run:
         self.validate_rows = rows["validate"].astype(np.int64)
         if len(rows["train"]) < 2:
             raise TrainingError(f"{len(rows['train'])} recordings in the training split; 2 or more are needed")
-        self.device = choose_device(options.device, options.threads)
-        self.tokenizer = _tokenizer(folder.path / _TOKENIZER, entries, config)
-        cache_folder = options.cache or folder.path / _CACHE
-        self.cache = Cache.open(cache_folder, entries, waveform_folder, config.sampling_rate_hz, self._preparing)
-        self.targets: Targets = targets_of(
-            entries,
-            trained_codes(entries, config.label_positives_min),
-            lambda text: self.tokenizer.encode(text, config.text_tokens_max),
-        )
-        torch.manual_seed(seed)
-        model = Ecgfm(config, len(self.targets.label_codes), self.tokenizer.count)
+        team.check_shares(config.accumulate, config.batch, len(rows["train"]))
         self.plan = Plan(rows["train"], config, seed)
-        self.trainer = Trainer(model, self.plan, self.device)
         self.log_every = max(1, self.plan.total_steps // CURVE_POINTS)
-        self.rate = 0.0
+
+    def open_cache(self, options: TrainingOptions, waveform_folder: Path) -> Cache:
+        """Find or make the packed waveforms; the processes of a host make them once."""
+        folder, rate = options.cache or self.folder.path / _CACHE, self.config.sampling_rate_hz
+        return Cache.open(folder, self.entries, waveform_folder, rate, self._preparing)
 
     def _preparing(self, done: int, total: int) -> None:
         self.folder.check_stop()
         self.folder.progress(f"preparing recording {done:,} of {total:,}")
 
-    def train(self) -> None:
+    def train(self, device: torch.device, cache: Cache) -> None:
         """Make every step that is left."""
-        trainer, state = self.trainer, self.folder.path / _STATE
-        self.folder.keep_metrics_until(trainer.resume(state))
-        saved_at = marked_at = time.monotonic()
-        seen = 0
-        while trainer.step_count < self.plan.total_steps:
-            if self.folder.stop_asked:
-                trainer.save(state)
+        self.cache, state = cache, self.folder.path / _STATE
+        self.tokenizer = _tokenizer(self.folder.path / _TOKENIZER, self.entries, self.config, self.team)
+        self.targets: Targets = targets_of(
+            self.entries,
+            trained_codes(self.entries, self.config.label_positives_min),
+            lambda text: self.tokenizer.encode(text, self.config.text_tokens_max),
+        )
+        torch.manual_seed(self.seed)
+        model = Ecgfm(self.config, len(self.targets.label_codes), self.tokenizer.count)
+        self.trainer = Trainer(model, self.plan, device, self.team)
+        step = self.trainer.resume(state)
+        if self.team.largest(step) != -self.team.largest(-step):
+            raise TrainingError(f"{self.folder.path} is not the same folder on every host; share it and start again")
+        self.report = Report(self.folder, self.plan, self.team, device, step)
+        try:
+            self._steps(state)
+        finally:
+            self.report.close()
+
+    def _steps(self, state: Path) -> None:
+        saved_at = time.monotonic()
+        while self.trainer.step_count < self.plan.total_steps:
+            if self.team.any(self.folder.stop_asked):
+                self._save(state)
                 raise Stopped
-            seen += trainer.step(self.cache, self.targets)
-            now = time.monotonic()
-            self.rate = seen / max(1e-9, now - marked_at)
-            self._report()
-            if now - saved_at >= self.config.save_every_s or trainer.step_count == self.plan.total_steps:
-                trainer.save(state)
+            self.report.passed(self.trainer.step_count + 1, self.trainer.step(self.cache, self.targets))
+            self._figures()
+            last = self.trainer.step_count == self.plan.total_steps
+            if last or time.monotonic() - saved_at >= self.config.save_every_s:
+                self._save(state)
                 saved_at = time.monotonic()
 
-    def _report(self) -> None:
-        """Write progress, and the metrics that are due after this step."""
-        step, last = self.trainer.step_count, self.trainer.step_count == self.plan.total_steps
-        self.folder.progress(
-            f"epoch {min(self.plan.epochs, self.plan.epoch_of(step) + 1)} of {self.plan.epochs}", **self.place()
-        )
-        if step % self.log_every == 0 or last:
-            means = self.trainer.take_means()
-            self.trainer.remembered |= {f"train_{name}": value for name, value in means.items()}
-            rates = {"learning_rate": self.trainer.learning_rate(step - 1), "records_per_s": self.rate}
-            self.folder.append_metrics(step, {**{f"train_{name}": value for name, value in means.items()}, **rates})
-        if last or step % (self.config.validate_epochs * self.plan.steps_per_epoch) == 0:
-            found = validate(self.trainer.averaged, self.cache, self.targets, self.validate_rows)
-            self.trainer.remembered |= found
-            self.folder.append_metrics(step, found)
+    def _save(self, state: Path) -> None:
+        if self.team.leads:
+            self.report.flush()
+            self.trainer.save(state)
 
-    def place(self) -> dict[str, Any]:
-        """Say how far the run is."""
-        step, total = self.trainer.step_count, self.plan.total_steps
-        left = (total - step) * len(self.plan.rows) / self.plan.steps_per_epoch
-        return {
-            "step": step, "total_steps": total, "epoch": self.plan.epoch_of(step), "records_per_s": round(self.rate, 1),
-            "eta_s": round(left / self.rate, 1) if self.rate else None,
-        }  # fmt: skip
+    def _figures(self) -> None:
+        """Write the figures that are due after this step."""
+        step, last = self.trainer.step_count, self.trainer.step_count == self.plan.total_steps
+        if step % self.log_every == 0 or last:
+            means = {f"train_{name}": value for name, value in self.trainer.take_means().items()}
+            self.trainer.remembered |= means
+            rate = self.trainer.learning_rate(step - 1)
+            self.report.figures({**means, "learning_rate": rate, **self.report.machine()})
+        if last or step % (self.config.validate_epochs * self.plan.steps_per_epoch) == 0:
+            found = validate(self.trainer.averaged, self.cache, self.targets, self.validate_rows, self.team)
+            self.trainer.remembered |= found
+            self.report.figures(found)
+
+    def finish(self, provenance: dict[str, Any]) -> None:
+        """Keep the averaged weights, and drop what only a run that goes on needs."""
+        out, metrics = self.folder.path, self.trainer.remembered
+        kept = Checkpoint(
+            self.trainer.averaged, self.config, self.targets.label_codes, self.tokenizer, metrics, provenance,
+            trained_on=waveform_marks(self.entries[row].sha256 for row in self.plan.rows),
+        )  # fmt: skip
+        save_checkpoint(out / CHECKPOINT, kept)
+        (out / _STATE).unlink(missing_ok=True)
+        shutil.rmtree(out / _CACHE, ignore_errors=True)
+        self.folder.progress("done", **self.report.place(), force=True)
 
     def provenance(self) -> dict[str, Any]:
         """Say what the weights came from."""
@@ -174,7 +186,8 @@ class _Run:
         return {
             "code_version": importlib.metadata.version("ecgfm"),
             "torch_version": torch.__version__,
-            "device": str(self.device),
+            "device": str(self.trainer.device),
+            "processes": self.team.count,
             "threads": torch.get_num_threads(),
             "config_name": self.config.name,
             "seed": self.seed,
