@@ -65,7 +65,7 @@ class Recipe:
     gain_range: float = 0.2
     lead_dropout: float = 0.1
     hop_share: float = 0.5
-    looks: int = 10
+    looks: int = 5
 
 
 class LinearHead(nn.Module):
