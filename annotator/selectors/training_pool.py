@@ -10,13 +10,12 @@ from django.db.models import QuerySet
 
 from annotator.models import Consensus, Recording, SourceLabel
 from annotator.models.annotations import Overall
-from ecgfm_core import labels
+from ecgfm_core import labels, reports
 from ecgfm_core.manifest import ManifestEntry
 
 CHUNK = 2000
 SOURCE_WEIGHT = 0.7  # a source label is wrong more often than a consensus
 LIKELIHOOD_MIN = 0.5  # a statement that its source holds for less likely than this is unknown, not present
-UNSURE = "possible"
 
 map_code = cache(labels.map_code)
 Vocabulary = frozenset[str]
@@ -56,6 +55,12 @@ def manifest_entries(dataset_ids: Iterable[int], *, training: bool = False) -> I
                 yield _entry(row, held[row.pk])
 
 
+def unlabelled(recordings: Iterable[Recording]) -> Iterator[ManifestEntry]:
+    """Yield an entry a recording without its labels: to be scored, not to be trained on."""
+    nothing = Holds({}, None, "source", 1.0, "")
+    return (_entry(row, nothing) for row in recordings)
+
+
 @cache
 def _scheme_codes() -> frozenset[str]:
     return frozenset(label.code for label in labels.load_scheme().labels)
@@ -89,16 +94,21 @@ def _from_source(row: Recording, stated: list[SourceLabel], known: Vocabulary) -
         (unsure if doubtful(label) else present).update(map_code(label.system, label.source_code))
     found = _closed(present, unsure, known) if present else {}
     abnormal = None if row.source_abnormal is None else int(row.source_abnormal)
-    return Holds(found, abnormal, "source", SOURCE_WEIGHT, row.report_text)
+    stated_all = dict.fromkeys(present, "") | dict.fromkeys(unsure - present, reports.POSSIBLE)
+    return Holds(found, abnormal, "source", SOURCE_WEIGHT, row.report_text or _sentence(stated_all))
 
 
 def _from_consensus(row: Recording, settled: Consensus, known: Vocabulary) -> Holds:
     if settled.overall == Overall.UNREADABLE:
         return Holds({}, None, "consensus", 1.0, "", unreadable=True)
-    unsure = {one["code"] for one in settled.statements if one.get("qualifier") == UNSURE}
+    unsure = {one["code"] for one in settled.statements if one.get("qualifier") == reports.POSSIBLE}
     present = {one["code"] for one in settled.statements} - unsure
     found = _closed(present, unsure, known) if settled.statements else {}
-    return Holds(found, int(settled.overall == Overall.ABNORMAL), "consensus", 1.0, text_of(row, settled))
+    qualified = {one["code"]: one.get("qualifier") or "" for one in settled.statements}
+    if not qualified and settled.overall == Overall.NORMAL:
+        qualified = {labels.NORMAL_ECG: ""}
+    text = text_of(row, settled) or _sentence(qualified)
+    return Holds(found, int(settled.overall == Overall.ABNORMAL), "consensus", 1.0, text)
 
 
 def doubtful(label: SourceLabel) -> bool:
@@ -107,10 +117,18 @@ def doubtful(label: SourceLabel) -> bool:
 
 
 def text_of(row: Recording, settled: Consensus | None) -> str:
-    """Return the text that holds: a corrected label with the old sentence beside it would teach the error back."""
+    """Return the text that somebody wrote and that holds.
+
+    A corrected label with the old sentence beside it would teach the error back.
+    """
     if settled is None:
         return row.report_text
     return settled.text or ("" if settled.corrects else row.report_text)
+
+
+def _sentence(statements: dict[str, str]) -> str:
+    """Write the training text of a recording that nobody wrote of; codes of an older scheme are left out."""
+    return reports.sentence({code: how for code, how in statements.items() if code in _scheme_codes()})
 
 
 def _closed(present: set[str], unsure: set[str], known: Vocabulary) -> dict[str, int]:

@@ -8,10 +8,10 @@ from annotator.errors import InvalidInput
 from annotator.models import Annotation, Recording
 from annotator.models.annotations import Overall
 from annotator.selectors import schemes
-from ecgfm_core import labels
+from ecgfm_core import labels, reports
 
 OVERALL = {True: Overall.ABNORMAL, False: Overall.NORMAL, None: ""}
-QUALIFIERS = ("", "possible", "probable", "acute", "old")
+QUALIFIERS = reports.QUALIFIERS
 STATEMENTS_MAX = 40
 MARKS_MAX = 200
 TEXT_MAX = 10_000

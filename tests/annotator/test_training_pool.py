@@ -41,7 +41,8 @@ def test_a_correction_replaces_labels_and_text():
     make_round(1)
     item = read(person("ann"), says(AF))
     entry = entries()[item.recording_id]
-    assert (entry.label_source, entry.abnormal, entry.weight, entry.text) == ("consensus", 1, 1.0, "")
+    assert (entry.label_source, entry.abnormal, entry.weight) == ("consensus", 1, 1.0)
+    assert entry.text == "Atrial fibrillation."  # of the corrected label, never the old text
     assert entry.labels == {SINUS: 0, AF: 1}
 
 
@@ -49,6 +50,33 @@ def test_agreement_keeps_the_text():
     make_round(1)
     item = read(person("ann"), says(SINUS))
     assert entries()[item.recording_id].text == "old text"
+
+
+def test_where_nobody_wrote_a_report_the_statements_are_the_text():
+    sure, doubted, silent = recordings(3)
+    Recording.objects.update(report_text="")
+    SourceLabel.objects.create(recording=sure, system="snomed", source_code=LBBB, code=LBBB)
+    SourceLabel.objects.create(recording=doubted, system="snomed", source_code=AF, code=AF, likelihood=0.2)
+    SourceLabel.objects.filter(recording=silent).delete()
+    found = entries()
+    assert found[sure.pk].text == "Sinus rhythm. Left bundle branch block."
+    assert found[doubted.pk].text == "Sinus rhythm and possible atrial fibrillation."
+    assert found[silent.pk].text == ""
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (says(AF, text="AF with a fast response"), "AF with a fast response"),
+        (says(overall="normal"), "Normal ECG."),
+        (says(SINUS), "Sinus rhythm."),
+    ],
+)
+def test_a_consensus_gives_its_own_words_or_a_sentence(answer, text):
+    make_round(1)
+    Recording.objects.update(report_text="")
+    item = read(person("ann"), answer)
+    assert entries()[item.recording_id].text == text
 
 
 def test_what_nobody_can_read_is_not_trained_on():
