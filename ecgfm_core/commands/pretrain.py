@@ -20,6 +20,7 @@ def add(commands: Subparsers) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Pretrain and say where the checkpoint lies."""
     config = configs.build(parsed.config, changes(parsed.set))
+    from ecgfm_core.training.distributed import Team
     from ecgfm_core.training.pretrain import TrainingOptions, pretrain
 
     options = TrainingOptions(parsed.threads, parsed.device, parsed.cache, parsed.parent)
@@ -27,5 +28,6 @@ def run(parsed: argparse.Namespace) -> int:
         manifest_path=parsed.manifest, waveform_folder=parsed.waveforms, config=config, seed=parsed.seed,
         out=parsed.out, options=options,
     )  # fmt: skip
-    print(f"checkpoint: {folder}")
+    if Team.of_environment().leads:
+        print(f"checkpoint: {folder}")
     return 0

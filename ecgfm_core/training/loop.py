@@ -1,6 +1,7 @@
 """The training loop: AdamW, warm-up and cosine, clipping, averaged weights, and a state that goes on bit for bit.
 
-All randomness is a function of the seed and the step, so there is no generator to save.
+All randomness is a function of the seed, the step and the part of the step, so there is no generator to save, and it
+does not matter which process makes which part.
 """
 
 import copy
@@ -17,7 +18,8 @@ from ecgfm_core.errors import TrainingError
 from ecgfm_core.model.ecgfm import Ecgfm
 from ecgfm_core.training.checkpoint import load_state, save_state
 from ecgfm_core.training.dataset import Cache, Targets, batch_of
-from ecgfm_core.training.objectives import TensorBatch, losses_of
+from ecgfm_core.training.distributed import Team
+from ecgfm_core.training.objectives import PARTS, TensorBatch, losses_of
 
 _BETAS = (0.9, 0.98)
 _FINAL_SHARE = 0.02  # of the learning rate, at the cosine's end
@@ -45,13 +47,26 @@ class Plan:
         return [part for part in np.array_split(rows, self.parts) if len(part)]
 
 
-class Trainer:
-    """A network in training, its optimizer and its averaged copy."""
+class _Pass(nn.Module):
+    """One forward pass with its losses as a module, which is what gradients are exchanged for."""
 
-    def __init__(self, model: Ecgfm, plan: Plan, device: torch.device) -> None:
-        self.config, self.plan, self.device = model.config, plan, device
+    def __init__(self, model: Ecgfm) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: TensorBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        losses, _ = losses_of(self.model, batch)
+        return losses.total, losses.parts
+
+
+class Trainer:
+    """A network in training, its optimizer and its averaged copy; the same in every process of a team."""
+
+    def __init__(self, model: Ecgfm, plan: Plan, device: torch.device, team: Team | None = None) -> None:
+        self.config, self.plan, self.device, self.team = model.config, plan, device, team or Team()
         self.model = model.to(device)
         self.averaged = copy.deepcopy(self.model).eval().requires_grad_(False)
+        self.losses = self.team.wrapped(_Pass(self.model))
         matrices = [one for one in self.model.parameters() if one.ndim > 1]
         others = [one for one in self.model.parameters() if one.ndim <= 1]
         self.optimizer = torch.optim.AdamW(
@@ -62,7 +77,7 @@ class Trainer:
         )
         self.step_count = 0
         self.sums: dict[str, float] = {}
-        self.sum_count = 0
+        self.counts: dict[str, float] = {}
         self.remembered: dict[str, float | None] = {}  # the last value of every metric
 
     def learning_rate(self, step: int) -> float:
@@ -75,25 +90,31 @@ class Trainer:
         return self.config.learning_rate * (_FINAL_SHARE + (1 - _FINAL_SHARE) * (1 + math.cos(math.pi * turn)) / 2)
 
     def step(self, cache: Cache, targets: Targets) -> int:
-        """Make one optimizer step; returns how many recordings it saw.
+        """Make one optimizer step; returns how many recordings all processes saw.
 
         Raises
         ------
         TrainingError
             If a loss is not finite.
         """
-        random = np.random.default_rng([self.plan.seed, 2, self.step_count])
-        torch.manual_seed(int(random.integers(2**62)))
         batches = self.plan.batches(self.step_count)
         seen = sum(len(rows) for rows in batches)
-        for rows in batches:
+        own = self.team.share(len(batches))
+        found = np.zeros((2, len(PARTS)))
+        for part in own:
+            rows = batches[part]
+            random = np.random.default_rng([self.plan.seed, 2, self.step_count, part])
+            torch.manual_seed(int(random.integers(2**62)))
             batch = TensorBatch.of(batch_of(cache, targets, rows, self.config, random), self.device)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-                losses, _ = losses_of(self.model, batch)
-            values = {name: value.item() for name, value in losses.parts.items()}
-            self._check(values)
-            (losses.total * (len(rows) / seen)).backward()
-            self._count(values)
+            with self.team.held_back(self.losses, last=part == own[-1]):
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+                    total, parts = self.losses(batch)
+                values = {name: value.item() for name, value in parts.items()}
+                self._check(values)
+                # The exchange takes the mean over the processes; the sum is meant.
+                (total * (len(rows) / seen * self.team.count)).backward()
+            found += [[values.get(name, 0.0) for name in PARTS], [name in values for name in PARTS]]
+        self._count(self.team.sum(found))
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(self.step_count)
@@ -112,15 +133,16 @@ class Trainer:
                 "raise warmup_share, or look for recordings with absurd amplitudes"
             )
 
-    def _count(self, values: dict[str, float]) -> None:
-        for name, value in values.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-        self.sum_count += 1
+    def _count(self, found: np.ndarray) -> None:
+        for name, value, count in zip(PARTS, *found.tolist(), strict=True):
+            if count:
+                self.sums[name] = self.sums.get(name, 0.0) + value
+                self.counts[name] = self.counts.get(name, 0.0) + count
 
     def take_means(self) -> dict[str, float]:
         """Give the means of all parts since the last call."""
-        means = {name: value / max(1, self.sum_count) for name, value in self.sums.items()}
-        self.sums, self.sum_count = {}, 0
+        means = {name: value / self.counts[name] for name, value in self.sums.items()}
+        self.sums, self.counts = {}, {}
         return means
 
     @torch.no_grad()
@@ -142,7 +164,7 @@ class Trainer:
         values = {
             "step": self.step_count,
             "sums": self.sums,
-            "sum_count": self.sum_count,
+            "counts": self.counts,
             "remembered": self.remembered,
         }
         save_state(path, dict(self._state_tensors()), values)
@@ -163,6 +185,6 @@ class Trainer:
                 weight.copy_(tensors[f"averaged.{name}"])
         except (KeyError, RuntimeError) as error:
             raise TrainingError(f"State {path} is of another network ({error}); name a new folder") from error
-        self.step_count, self.sums, self.sum_count = values["step"], values["sums"], values["sum_count"]
+        self.step_count, self.sums, self.counts = values["step"], values["sums"], values["counts"]
         self.remembered = values["remembered"]
         return self.step_count

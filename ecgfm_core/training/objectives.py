@@ -14,6 +14,7 @@ from ecgfm_core.configs import Config
 from ecgfm_core.model.ecgfm import BOS, PAD, UNKNOWN, Ecgfm, Output
 from ecgfm_core.training.dataset import Batch
 
+PARTS = ("contrastive", "retrieval_accuracy", "information_nats", "abnormal", "labels", "text", "loss")
 _POOL_FACTOR = 16  # tokens drawn from the batch for each negative of other patients that is then picked
 
 
@@ -37,7 +38,7 @@ class TensorBatch:
 
 @dataclass
 class Losses:
-    """What one pass gives: the loss to minimise, and named parts to report (detached, in units of chance)."""
+    """What one pass gives: the loss to minimise, and some of `PARTS` to report (detached, in units of chance)."""
 
     total: Tensor
     parts: dict[str, Tensor]
@@ -51,7 +52,7 @@ def losses_of(model: Ecgfm, batch: TensorBatch, *, word_dropout: float | None = 
     parts: dict[str, Tensor] = {}
     total = output.tokens_BND.new_zeros((), dtype=torch.float32)
     if config.contrastive_weight:
-        parts["contrastive"], parts["retrieval_accuracy"] = contrastive(model, output, batch.group_B)
+        parts |= contrastive(model, output, batch.group_B)
         total = total + config.contrastive_weight * parts["contrastive"]
     if config.classification_weight:
         parts |= classification(output, batch, config)
@@ -76,11 +77,12 @@ def text_inputs(text_BS: Tensor, dropout: float) -> Tensor | None:
     return shifted_BS.masked_fill(hidden_BS, UNKNOWN)
 
 
-def contrastive(model: Ecgfm, output: Output, group_B: Tensor) -> tuple[Tensor, Tensor]:
-    """InfoNCE of ``W_k c_t`` against ``z_{t+k}`` (van den Oord et al., 2018), in units of chance, and top-1 accuracy.
+def contrastive(model: Ecgfm, output: Output, group_B: Tensor) -> dict[str, Tensor]:
+    """InfoNCE of ``W_k c_t`` against ``z_{t+k}`` (van den Oord et al., 2018), in units of chance.
 
     Half of the negatives are other times of the same recording, half are tokens of other patients in the batch. Padded
-    tokens are neither positives nor negatives.
+    tokens are neither positives nor negatives. Beside the loss it gives the top-1 retrieval accuracy, and the bound
+    that the loss sets on what context and target share: ln(candidates) - loss, in nats.
     """
     config = model.config
     z_BND = functional.normalize(output.tokens_BND.float(), dim=-1)
@@ -108,7 +110,12 @@ def contrastive(model: Ecgfm, output: Output, group_B: Tensor) -> tuple[Tensor, 
         chance = chance + ((1 + usable_BNJ.sum(-1)).log() * counted_BN).sum()
         hits = hits + ((right_BN1[..., 0] > wrong_BNJ.amax(-1)) & counted_BN).sum()
         count = count + counted_BN.sum()
-    return loss / chance.clamp(min=1e-6), hits / count.clamp(min=1)
+    some = count.clamp(min=1)
+    return {
+        "contrastive": loss / chance.clamp(min=1e-6),
+        "retrieval_accuracy": hits / some,
+        "information_nats": (chance - loss).detach() / some,
+    }
 
 
 def _pick(allowed_BP: Tensor, count: int) -> tuple[Tensor, Tensor]:

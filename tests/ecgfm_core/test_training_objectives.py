@@ -59,9 +59,12 @@ def test_a_perfect_prediction_costs_little_and_is_always_found(model: Ecgfm) -> 
         ahead = [torch.roll(output.tokens_BND, -horizon, dims=1) for horizon in horizons]
         output.contexts_BND = torch.stack(ahead, dim=2).flatten(2)
     model.predictors = torch.nn.Identity()  # type: ignore[assignment]
-    loss, accuracy = objectives.contrastive(model, output, batch.group_B)
-    assert accuracy.item() == 1
-    assert loss.item() < 0.1
+    found = {name: value.item() for name, value in objectives.contrastive(model, output, batch.group_B).items()}
+    assert found["retrieval_accuracy"] == 1
+    assert found["contrastive"] < 0.1
+    # Nearly all of what a choice among 32 + 32 negatives can show, fewer where a candidate is the target itself.
+    candidates = math.log(1 + model.config.negatives)
+    assert 0.9 * candidates < found["information_nats"] < candidates
 
 
 def test_padded_tokens_are_neither_positives_nor_negatives(model: Ecgfm) -> None:
@@ -138,7 +141,7 @@ def test_nothing_known_at_all_leaves_the_contrastive_task(model: Ecgfm) -> None:
         abnormal_B=torch.full((4,), NAN), labels_BC=torch.full((4, 2), NAN), text_BS=torch.zeros(4, 0, dtype=torch.long)
     )
     found = losses(model, empty)
-    assert set(found) == {"contrastive", "retrieval_accuracy", "loss"}
+    assert set(found) == {"contrastive", "retrieval_accuracy", "information_nats", "loss"}
     assert found["loss"] == pytest.approx(found["contrastive"])
 
 
