@@ -1,7 +1,13 @@
-"""The text tokenizer: Hugging Face `tokenizers`, unigram with byte fallback and NFKC, of the training split only."""
+"""The text tokenizer: Hugging Face `tokenizers`, unigram with byte fallback and NFKC, of the training split only.
+
+The unigram learner looks for pieces that several words share, however often a word comes: of the few words of reports
+it keeps letters. So the words that come more than once are pieces too, and a report is about as long as its words.
+"""
 
 import json
+import math
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -11,6 +17,7 @@ from ecgfm_core.errors import TrainingError
 from ecgfm_core.model.ecgfm import BOS, EOS, PAD
 
 _MARKS = ("<pad>", "<bos>", "<eos>", "<unknown>")
+_WORD_COUNT_MIN = 2
 _BYTE_SCORE = -30.0  # below every learned piece, so that bytes serve only what no piece spells
 
 
@@ -22,7 +29,7 @@ class TextTokenizer:
         self.pieces = list(pieces)
         self._tokenizer = Tokenizer(models.Unigram([*fixed, *self.pieces], unk_id=3, byte_fallback=True))
         self._tokenizer.normalizer = normalizers.NFKC()
-        self._tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+        self._tokenizer.pre_tokenizer = _splitter()
         self._tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace()])
 
     @classmethod
@@ -36,7 +43,7 @@ class TextTokenizer:
             return cls([])
         learner = Tokenizer(models.Unigram())
         learner.normalizer = normalizers.NFKC()
-        learner.pre_tokenizer = pre_tokenizers.Metaspace()
+        learner.pre_tokenizer = _splitter()
         trainer = trainers.UnigramTrainer(
             vocab_size=piece_count,
             show_progress=False,
@@ -45,8 +52,12 @@ class TextTokenizer:
         )
         learner.train_from_iterator(known, trainer)
         learned = json.loads(learner.to_str())["model"]["vocab"]
-        pieces = [(piece, round(score, 3)) for piece, score in learned if piece != "<unknown>"]
-        return cls(sorted(pieces))
+        pieces = {piece: round(score, 3) for piece, score in learned if piece != "<unknown>"}
+        words = _words(known)
+        for word, count in words.most_common():
+            if len(pieces) < piece_count and count >= _WORD_COUNT_MIN:
+                pieces.setdefault(word, round(math.log(count / words.total()), 3))
+        return cls(sorted(pieces.items()))
 
     @property
     def count(self) -> int:
@@ -79,3 +90,15 @@ class TextTokenizer:
             return cls([(piece, score) for piece, score in json.loads(path.read_text(encoding="utf-8"))["pieces"]])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise TrainingError(f"Tokenizer {path} can't be read ({error}); train again") from error
+
+
+def _splitter() -> pre_tokenizers.PreTokenizer:
+    """Cut at blanks, which stay with the word after them, and around punctuation."""
+    return pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()])
+
+
+def _words(texts: Iterable[str]) -> Counter[str]:
+    """Count the words of texts as the tokenizer cuts them."""
+    splitter, normalizer = _splitter(), normalizers.NFKC()
+    plain = (normalizer.normalize_str(" ".join(text.split())) for text in texts)
+    return Counter(word for text in plain for word, _ in splitter.pre_tokenize_str(text))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgfm_core import labels, reports
+from ecgfm_core import labels
 from ecgfm_core.datasets.simulated.conditions import CONDITIONS, check, codes_of
 from ecgfm_core.datasets.simulated.reports import write_report
 from ecgfm_core.errors import LabelError
