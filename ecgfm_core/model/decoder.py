@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ecgfm_core.configs import Config
+from ecgfm_core.model.linear import Linear
 
 ROTARY_BASE = 10_000.0
 
@@ -54,18 +55,31 @@ def rotate(x_BHNE: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
     return torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
 
 
-class Block(nn.Module):
-    """Attention and SwiGLU, each behind a LayerNorm and added to what came in."""
+class MlpBlock(nn.Module):
+    """The half that the blocks of every context network share: SwiGLU behind a LayerNorm, added to what came in."""
+
+    def add_mlp(self, config: Config) -> None:
+        """Make the weights; called last, so that the other half's are drawn first."""
+        self.mlp_norm = nn.LayerNorm(config.width)
+        self.gate_up = Linear(config.width, 2 * config.mlp_width, bias=False)
+        self.down = Linear(config.mlp_width, config.width, bias=False)
+
+    def mlp(self, x_BND: Tensor) -> Tensor:
+        """Give `[B, N, D]`, each token by itself (Shazeer, GLU variants improve transformer, 2020)."""
+        gate, up = self.gate_up(self.mlp_norm(x_BND)).chunk(2, dim=-1)
+        return x_BND + self.down(functional.silu(gate) * up)
+
+
+class Block(MlpBlock):
+    """Attention behind a LayerNorm, added to what came in, then the MLP."""
 
     def __init__(self, config: Config, index: int) -> None:
         super().__init__()
         self.index, self.heads = index, config.heads
         self.attention_norm = nn.LayerNorm(config.width)
-        self.query_key_value = nn.Linear(config.width, 3 * config.width, bias=False)
-        self.attention_out = nn.Linear(config.width, config.width, bias=False)
-        self.mlp_norm = nn.LayerNorm(config.width)
-        self.gate_up = nn.Linear(config.width, 2 * config.mlp_width, bias=False)
-        self.down = nn.Linear(config.mlp_width, config.width, bias=False)
+        self.query_key_value = Linear(config.width, 3 * config.width, bias=False)
+        self.attention_out = Linear(config.width, config.width, bias=False)
+        self.add_mlp(config)
 
     def forward(
         self, x_BND: Tensor, rotary: tuple[Tensor, Tensor], allowed_BHNM: Tensor | None, cache: KeyValueCache | None
@@ -81,9 +95,7 @@ class Block(nn.Module):
             keys, values = cache.extend(self.index, keys, values)
         causal = allowed_BHNM is None and tokens > 1
         seen = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=allowed_BHNM, is_causal=causal)
-        x_BND = x_BND + self.attention_out(seen.transpose(1, 2).reshape(batch, tokens, width))
-        gate, up = self.gate_up(self.mlp_norm(x_BND)).chunk(2, dim=-1)
-        return x_BND + self.down(functional.silu(gate) * up)
+        return self.mlp(x_BND + self.attention_out(seen.transpose(1, 2).reshape(batch, tokens, width)))
 
 
 class Decoder(nn.Module):
@@ -95,6 +107,10 @@ class Decoder(nn.Module):
         self.blocks = nn.ModuleList(Block(config, index) for index in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
 
+    def new_cache(self, capacity: int) -> KeyValueCache:
+        """Make an empty memory for a sequence that is run in parts, of up to `capacity` tokens."""
+        return KeyValueCache(len(self.blocks), capacity)
+
     def forward(self, x_BND: Tensor, valid_BM: Tensor | None = None, cache: KeyValueCache | None = None) -> Tensor:
         """Give contexts `[B, N, D]`.
 
@@ -103,6 +119,8 @@ class Decoder(nn.Module):
         """
         before = cache.count if cache else 0
         rotary = rotary_angles(before, x_BND.shape[1], self.features_a_head, x_BND.device)
+        if valid_BM is None and before and x_BND.shape[1] > 1:
+            valid_BM = x_BND.new_ones(1, before + x_BND.shape[1], dtype=torch.bool)
         allowed = None if valid_BM is None else _allowed(valid_BM, before, x_BND.shape[1])
         for block in self.blocks:
             x_BND = block(x_BND, rotary, allowed, cache)

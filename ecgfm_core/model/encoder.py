@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ecgfm_core.configs import Config
+from ecgfm_core.model.linear import Linear
 
 
 class CausalConvolution(nn.Module):
@@ -19,7 +20,7 @@ class CausalConvolution(nn.Module):
     def __init__(self, channels: int, width: int, kernel: int, stride: int) -> None:
         super().__init__()
         self.kernel, self.stride = kernel, stride
-        self.weights = nn.Linear(kernel * channels, width)
+        self.weights = Linear(kernel * channels, width)
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x_BTC: Tensor) -> Tensor:
@@ -41,7 +42,7 @@ class Encoder(nn.Module):
             CausalConvolution(channels_in, config.width, kernel, stride)
             for channels_in, kernel, stride in zip(channels, config.kernels, config.strides, strict=True)
         )
-        self.out = nn.Linear(config.width, config.width)
+        self.out = Linear(config.width, config.width)
 
     def forward(self, waveform_BLT: Tensor) -> Tensor:
         """Turn millivolt `[B, L, T]` into tokens `[B, T // hop, D]`."""

@@ -6,6 +6,8 @@ B batch, N token, D width, Q query, C label.
 import torch
 from torch import Tensor, nn
 
+from ecgfm_core.model.linear import Linear
+
 QUERY_COUNT = 4
 
 
@@ -14,9 +16,9 @@ class AttentionHead(nn.Module):
 
     def __init__(self, width: int, output_count: int) -> None:
         super().__init__()
-        self.keys = nn.Linear(width, width, bias=False)
+        self.keys = Linear(width, width, bias=False)
         self.queries_QD = nn.Parameter(torch.randn(QUERY_COUNT, width) / width**0.5)
-        self.out = nn.Linear(QUERY_COUNT * width, output_count)
+        self.out = Linear(QUERY_COUNT * width, output_count)
 
     def forward(self, contexts_BND: Tensor, valid_BN: Tensor | None = None) -> Tensor:
         """Give logits; padded tokens get no attention."""
