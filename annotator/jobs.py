@@ -12,10 +12,12 @@ TASKS = {
     "build_release": "data",
     "fill_round": "score",
     "score_pool": "score",
+    "score_arrivals": "score",
     "train": "train",
     "release_leases": "data",
     "recover_jobs": "data",
     "retrain_when_due": "data",
+    "watch_folders": "data",
 }
 
 _client = Celery("annotator", broker=settings.BROKER_URL)

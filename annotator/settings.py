@@ -146,6 +146,7 @@ RELEASE_DIR = Path(env.str("RELEASE_DIR", default=str(ECGFM_HOME / "releases")))
 # The only place on the server that an import may name; uploads land below it.
 IMPORT_DIR = Path(env.str("IMPORT_DIR", default=str(ECGFM_HOME / "imports")))
 UPLOAD_LIMIT_MB = env.int("UPLOAD_LIMIT_MB", default=2048)
+ARRIVAL_LIMIT_MB = env.int("ARRIVAL_LIMIT_MB", default=50)
 
 LEASE_S = env.int("LEASE_S", default=15 * 60)
 JOB_HEARTBEAT_S = env.int("JOB_HEARTBEAT_S", default=5)

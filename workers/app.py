@@ -36,6 +36,11 @@ app.conf.update(
     # A tick that waited longer than its interval has a successor; it must not pile up while no worker runs.
     beat_schedule={
         name: {"task": name, "schedule": every_s, "options": {"expires": every_s}}
-        for name, every_s in (("recover_jobs", 10.0), ("release_leases", 20.0), ("retrain_when_due", 60.0))
+        for name, every_s in (
+            ("watch_folders", 3.0),
+            ("recover_jobs", 10.0),
+            ("release_leases", 20.0),
+            ("retrain_when_due", 60.0),
+        )
     },
 )

@@ -3,7 +3,7 @@
 from celery import shared_task
 
 from annotator.models import CuratedRelease, ImportRun
-from annotator.services import checkpoints, ingest, job_state, queue, releases
+from annotator.services import checkpoints, ingest, job_state, queue, releases, watching
 from workers import recovery
 
 
@@ -41,3 +41,9 @@ def recover_jobs() -> None:
 def retrain_when_due() -> None:
     """Start a training run when enough corrections have come in."""
     checkpoints.retrain_when_due()
+
+
+@shared_task(name="watch_folders")
+def watch_folders() -> None:
+    """Look for arrivals in the watch folders of prospective tests."""
+    watching.look()

@@ -62,8 +62,8 @@ def run(
     finally:
         _kill(process)
     failure = folder / "failure.txt"
-    words = failure.read_text(encoding="utf-8").strip() if failure.exists() else ""
-    return Ended(process.returncode, cancelled or process.returncode == EXIT_STOPPED, tail(log_path), words)
+    said = failure.read_text(encoding="utf-8").strip() if failure.exists() else ""
+    return Ended(process.returncode, cancelled or process.returncode == EXIT_STOPPED, tail(log_path), said)
 
 
 def environment() -> dict[str, str]:
@@ -81,9 +81,13 @@ def end(job: Job, attempt: int, ended: Ended) -> None:
     elif ended.cancelled:
         job_state.release(job, attempt)
     else:
-        last = ended.log.strip().rpartition("\n")[2]
-        words = ended.failure or f"The process ended with status {ended.exit_code}. Its last words: {last or 'none'}"
-        job_state.fail(job, attempt, words, **log)
+        job_state.fail(job, attempt, words(ended), **log)
+
+
+def words(ended: Ended) -> str:
+    """Say why a process failed."""
+    last = ended.log.strip().rpartition("\n")[2]
+    return ended.failure or f"The process ended with status {ended.exit_code}. Its last words: {last or 'none'}"
 
 
 def progress(folder: Path, unit: str) -> dict[str, Any] | None:

@@ -1,10 +1,10 @@
-"""Tasks of a round: train, score, choose."""
+"""Tasks that need a model: train, score, choose."""
 
 from celery import shared_task
 
-from annotator.models import ScoringRun, TrainingRun
+from annotator.models import ArrivalBatch, ScoringRun, TrainingRun
 from annotator.services import job_state
-from workers import filling, recovery, scoring, training
+from workers import arriving, filling, recovery, scoring, training
 
 
 @shared_task(name="train")
@@ -23,6 +23,15 @@ def score_pool(row_id: int) -> None:
         run = ScoringRun.objects.get(pk=row_id)
         with recovery.words_of_failure(run, attempt):
             scoring.score(run, attempt)
+
+
+@shared_task(name="score_arrivals")
+def score_arrivals(row_id: int) -> None:
+    """Score what has arrived in a prospective test."""
+    if attempt := job_state.take(ArrivalBatch, row_id):
+        batch = ArrivalBatch.objects.select_related("test__checkpoint__run", "test__dataset").get(pk=row_id)
+        with recovery.words_of_failure(batch, attempt):
+            arriving.score(batch, attempt)
 
 
 @shared_task(name="fill_round")

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.urls import path
 
-from annotator.api import imports, recordings, releases, schema, tokens, training
+from annotator.api import imports, prospective, recordings, releases, schema, tokens, training
 
 urlpatterns: list[Any] = [
     path("recordings", recordings.Recordings.as_view(), name="api-recordings"),
@@ -22,6 +22,11 @@ urlpatterns: list[Any] = [
     path("checkpoints/<int:pk>/promote", training.PromoteCheckpoint.as_view(), name="api-checkpoint-promote"),
     path("checkpoints/<int:pk>/score", training.ScoreCheckpoint.as_view(), name="api-checkpoint-score"),
     path("scoring-runs", training.ScoringRuns.as_view(), name="api-scoring-runs"),
+    path("prospective", prospective.ProspectiveTests.as_view(), name="api-prospective"),
+    path("prospective/<int:pk>/end", prospective.EndProspectiveTest.as_view(), name="api-prospective-end"),
+    path("prospective/<int:pk>/figures", prospective.ProspectiveFigures.as_view(), name="api-prospective-figures"),
+    path("prospective/<int:pk>/arrivals", prospective.Arrivals.as_view(), name="api-arrivals"),
+    path("prospective/<int:pk>/arrivals/<int:arrival_pk>", prospective.ArrivalDetail.as_view(), name="api-arrival"),
     path("releases", releases.Releases.as_view(), name="api-releases"),
     path("releases/<int:number>", releases.ReleaseDetail.as_view(), name="api-release"),
     path("releases/<int:number>/files/<path:path>", releases.ReleaseFile.as_view(), name="api-release-file"),

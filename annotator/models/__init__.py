@@ -5,6 +5,7 @@ from annotator.models.audit import AuditEvent
 from annotator.models.checkpoints import Checkpoint, Prediction, ScoringRun, TrainingMetric, TrainingRun
 from annotator.models.labels import Label, LabelScheme
 from annotator.models.people import Role, User
+from annotator.models.prospective import Arrival, ArrivalBatch, ProspectiveTest
 from annotator.models.recordings import Dataset, ImportIssue, ImportRun, Recording, SourceLabel, Waveform
 from annotator.models.releases import CuratedRelease
 from annotator.models.reviews import Adjudication, Consensus
@@ -13,6 +14,8 @@ from annotator.models.rounds import QueueItem, Round, Skip
 __all__ = [
     "Adjudication",
     "Annotation",
+    "Arrival",
+    "ArrivalBatch",
     "AuditEvent",
     "Checkpoint",
     "Consensus",
@@ -25,6 +28,7 @@ __all__ = [
     "LabelScheme",
     "Mark",
     "Prediction",
+    "ProspectiveTest",
     "QueueItem",
     "Recording",
     "Role",

@@ -11,6 +11,7 @@ class Role(models.TextChoices):
     ADJUDICATOR = "adjudicator", "Adjudicator"
     ADMIN = "admin", "Admin"
     RESEARCHER = "researcher", "Researcher"
+    SENDER = "sender", "Sender"
 
 
 class User(AbstractUser):

@@ -10,7 +10,7 @@ from annotator.selectors import readings, worklists
 from annotator.services import reviews
 
 # Where everyone but a reader, whose worklist is the front page, starts from.
-HOME = {Role.ADJUDICATOR: "adjudications", Role.ADMIN: "manage", Role.RESEARCHER: "releases"}
+HOME = {Role.ADJUDICATOR: "adjudications", Role.ADMIN: "manage", Role.RESEARCHER: "releases", Role.SENDER: "tokens"}
 SETTLED_SHOWN = 20
 
 

@@ -3,26 +3,15 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import combinations
-from math import sqrt
 from statistics import median
 from typing import Any
 
 from django.db.models import Count
 
 from annotator.models import Adjudication, Annotation, Consensus, QueueItem, Round
+from ecgfm_core.intervals import wilson
 
-Z_95 = 1.959963984540054
 Answered = tuple[int, str, frozenset[str]]  # reader, overall, codes
-
-
-def wilson(part: int, whole: int) -> list[float] | None:
-    """Return the 95 % Wilson interval of a share; None of nothing."""
-    if not whole:
-        return None
-    share, z2 = part / whole, Z_95**2
-    centre = (share + z2 / (2 * whole)) / (1 + z2 / whole)
-    half = Z_95 / (1 + z2 / whole) * sqrt(share * (1 - share) / whole + z2 / (4 * whole**2))
-    return [max(0.0, centre - half), min(1.0, centre + half)]
 
 
 def cohen_kappa(pairs: Sequence[tuple[str, str]]) -> float | None:

@@ -21,7 +21,7 @@ from annotator.models import (
     User,
 )
 
-OWN = ("unpacked", "uploads")
+OWN = ("arrivals", "unpacked", "uploads")
 CURVE_POINTS = 400  # what a screen can show; the rest is thinned on the way
 
 

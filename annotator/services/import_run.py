@@ -5,47 +5,28 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import DataError, connection, transaction
+from django.db import DataError, transaction
 
 from annotator.errors import WrongState
-from annotator.models import Dataset, ImportIssue, ImportRun, Recording, SourceLabel, Waveform
+from annotator.models import Dataset, ImportIssue, ImportRun, Recording
 from annotator.models.jobs import JobState
-from annotator.services import job_state
+from annotator.services import job_state, recording_rows
 from annotator.services.heartbeat import beating
-from annotator.services.splits import OWN_FOLDS, Splits, hash_patient
-from ecgfm_core import datasets, formats, labels, measurements
-from ecgfm_core import waveform as waveforms
+from annotator.services.recording_rows import NAME_MAX, Prepared, prepare, printable
+from annotator.services.splits import OWN_FOLDS
+from ecgfm_core import datasets, formats
 from ecgfm_core.datasets import archive
-from ecgfm_core.errors import EcgfmError, FormatError
-from ecgfm_core.recording import Recording as Source
-from ecgfm_core.signal import quality
+from ecgfm_core.errors import EcgfmError
 
 BATCH = 200
 BATCH_BYTES = 256_000_000  # of samples: a batch of long recordings is a short one
-NAME_MAX = 500
-SPLIT_LOCK = 0x5311  # any number; imports decide splits one batch at a time
 
 log = logging.getLogger(__name__)
 OnProgress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A record that was read, checked and whose waveform is stored."""
-
-    source: Source
-    packed: waveforms.PackedWaveform
-    quality: dict[str, Any]
-
-    @property
-    def size(self) -> int:
-        """Bytes of samples that it keeps in memory until it is written."""
-        return self.packed.samples.nbytes + self.source.waveform_mv.nbytes
 
 
 def run_import(*, run: ImportRun, attempt: int, on_progress: OnProgress | None = None) -> None:
@@ -124,8 +105,7 @@ class _Import:
         for entry in entries:
             self._beat("Reading and checking recordings")
             try:
-                _check_name(entry.name)
-                yield _prepare(entry)
+                yield prepare(entry)
             except EcgfmError as error:
                 yield self._issue(entry.name, str(error), refused=True)
             except Exception as error:  # one broken file must stop nothing, whatever a parser makes of it
@@ -136,7 +116,8 @@ class _Import:
                 yield self._issue(entry.name, reason, refused=True)
 
     def _issue(self, name: str, reason: str, *, refused: bool) -> ImportIssue:
-        return ImportIssue(run=self.run, record_name=_printable(name)[:500], reason=_printable(reason), refused=refused)
+        kept = printable(name)[:NAME_MAX]
+        return ImportIssue(run=self.run, record_name=kept, reason=printable(reason), refused=refused)
 
     def _write_what_can_be(self, batch: list[Prepared | ImportIssue]) -> None:
         """Write a batch; where the database can't hold a value, write its records one by one and refuse that one."""
@@ -159,8 +140,7 @@ class _Import:
     @transaction.atomic
     def _write(self, batch: list[Prepared | ImportIssue]) -> None:
         """Write one batch with its counts, or nothing of it; refuses when another worker has the run."""
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SPLIT_LOCK])
+        recording_rows.lock_splits()
         issues = [entry for entry in batch if isinstance(entry, ImportIssue)]
         fresh = self._fresh([entry for entry in batch if isinstance(entry, Prepared)], issues)
         issues += self._write_recordings(fresh)
@@ -193,41 +173,9 @@ class _Import:
         return fresh
 
     def _write_recordings(self, fresh: list[Prepared]) -> list[ImportIssue]:
-        Waveform.objects.bulk_create([_waveform_row(entry.packed) for entry in fresh], ignore_conflicts=True)
-        splits = Splits(own_folds=self.own_folds)
-        splits.load([self._patient(entry.source) for entry in fresh], [entry.packed.sha256 for entry in fresh])
-        rows = [self._recording_row(entry, splits) for entry in fresh]
-        Recording.objects.bulk_create(rows)
-        pairs = list(zip(rows, fresh, strict=True))
-        SourceLabel.objects.bulk_create(
-            [label for row, entry in pairs for label in _label_rows(row, entry.source)], ignore_conflicts=True
-        )
-        return [
-            self._issue(row.name, remark, refused=False)
-            for row, entry in pairs
-            for remark in _remarks(row, entry, splits)
-        ]
-
-    def _patient(self, source: Source) -> str:
-        """Return the patient's hash; a key such as 1 means another person in another set or centre."""
-        return hash_patient(f"{self.layout}/{source.centre}/{source.patient_key}" if source.patient_key else "")
-
-    def _recording_row(self, entry: Prepared, splits: Splits) -> Recording:
-        source, patient_hash = entry.source, self._patient(entry.source)
-        return Recording(
-            dataset=self.run.dataset,
-            name=source.name,
-            waveform_id=entry.packed.sha256,
-            patient_hash=patient_hash,
-            split=splits.decide(patient_hash=patient_hash, waveform=entry.packed.sha256, fold=source.fold),
-            age_years=source.age_years,
-            sex=source.sex,
-            acquired_at=source.acquired_at,
-            centre=source.centre[:60],
-            report_text=source.report_text.replace("\0", ""),
-            quality=entry.quality,
-            source_abnormal=labels.abnormal_source(source.source_codes),
-        )
+        place = recording_rows.Place(self.run.dataset, self.layout, self.own_folds)
+        written = recording_rows.write(place, fresh)
+        return [self._issue(row.name, remark, refused=False) for row, remarks in written for remark in remarks]
 
     def _beat(self, message: str) -> None:
         now = time.monotonic()
@@ -249,62 +197,6 @@ def _single(path: Path) -> datasets.Entry:
     """Return the one recording of a path, with or without the ending of its header file."""
     file = path if path.is_file() else path.with_suffix(".hea")
     return datasets.Entry(path.stem, lambda: formats.read(file, path.stem))
-
-
-def _check_name(name: str) -> None:
-    """Refuse a name that can't be stored: bytes of a file name that are no UTF-8, or a path that is too long."""
-    if _printable(name) != name:
-        raise FormatError(f"{name}: its file name is not UTF-8; rename the file")
-    if len(name) > NAME_MAX:
-        raise FormatError(f"{name}: a path of {len(name)} characters; at most {NAME_MAX} are kept, move it further up")
-
-
-def _printable(text: str) -> str:
-    """Return a text that the database can hold."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "")
-
-
-def _prepare(entry: Any) -> Prepared:
-    source = entry.load()
-    packed = waveforms.pack(source)
-    waveforms.store(packed, settings.WAVEFORM_DIR)
-    findings = quality.assess(source.waveform_mv, source.sampling_rate_hz, source.lead_names, source.calibrated)
-    measured = measurements.measure(source.waveform_mv, source.sampling_rate_hz, source.lead_names)
-    return Prepared(source, packed, findings | {"measurements": measured})
-
-
-def _waveform_row(packed: waveforms.PackedWaveform) -> Waveform:
-    return Waveform(
-        sha256=packed.sha256,
-        lead_names=list(packed.lead_names),
-        sampling_rate_hz=packed.sampling_rate_hz,
-        sample_count=packed.samples.shape[1],
-        scale_mv=packed.scale_mv,
-        calibrated=packed.calibrated,
-        scale_note=packed.note[:300],
-    )
-
-
-def _label_rows(row: Recording, source: Source) -> Iterator[SourceLabel]:
-    """Yield a row a statement; one mapped to several codes names the first, one without a code stays as it came."""
-    for code in source.source_codes:
-        mapped = labels.map_code(code.system, code.code)
-        yield SourceLabel(
-            recording=row,
-            system=code.system,
-            source_code=code.code[:60],
-            code=mapped[0] if mapped else "",
-            likelihood=code.likelihood,
-        )
-
-
-def _remarks(row: Recording, entry: Prepared, splits: Splits) -> Iterator[str]:
-    yield from entry.source.remarks
-    if splits.clash(waveform=entry.packed.sha256, split=row.split):
-        yield (
-            f"{row.name}: the same samples lie in another split under another patient; the patient stays there. "
-            "Check whether both are one person."
-        )
 
 
 def _batched(entries: Iterator[Prepared | ImportIssue]) -> Iterator[list[Prepared | ImportIssue]]:

@@ -36,7 +36,7 @@ def create_dataset(*, name: str, by: User | None) -> Dataset:
 @transaction.atomic
 def start_import(*, path: str, dataset_name: str, by: User | None, submit: bool = True) -> ImportRun:
     """Queue the import of a folder, a zip or one record; refuses paths outside IMPORT_DIR unless the shell asks."""
-    found = _shell_path(path) if by is None else _allowed_path(path)
+    found = _shell_path(path) if by is None else allowed_path(path)
     dataset = create_dataset(name=dataset_name, by=by)
     run = ImportRun.objects.create(dataset=dataset, source_path=str(found), created_by=by)
     audit.record(actor=by, action="import started", target=run, dataset=dataset.name, path=str(found))
@@ -62,7 +62,7 @@ def _shell_path(path: str) -> Path:
     return found
 
 
-def _allowed_path(path: str) -> Path:
+def allowed_path(path: str) -> Path:
     """Resolve a path that came over the network: symlinks and dots may not lead out of IMPORT_DIR."""
     base = settings.IMPORT_DIR.resolve()
     try:

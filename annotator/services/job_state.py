@@ -11,13 +11,14 @@ from django.utils import timezone
 
 from annotator import jobs
 from annotator.errors import WrongState
-from annotator.models import CuratedRelease, ImportRun, ScoringRun, TrainingRun
+from annotator.models import ArrivalBatch, CuratedRelease, ImportRun, ScoringRun, TrainingRun
 from annotator.models.jobs import Job, JobState
 
 TASK_OF: dict[type[Job], str] = {
     ImportRun: "import_recordings",
     TrainingRun: "train",
     ScoringRun: "score_pool",
+    ArrivalBatch: "score_arrivals",
     CuratedRelease: "build_release",
 }
 HELD = (JobState.RUNNING, JobState.CANCELLING)

@@ -126,6 +126,14 @@ def fill(*, round: Round, chosen: Iterable[Chosen]) -> int:
     return count
 
 
+@transaction.atomic
+def fill_with(*, round: Round, chosen: Iterable[Chosen], by: User) -> int:
+    """Fill a draft round at once with what was chosen elsewhere and return how many items; refuses any other state."""
+    _move(round, State.DRAFT, State.FILLING, failure="")
+    audit.record(actor=by, action="round fill asked for", target=round)
+    return fill(round=round, chosen=chosen)
+
+
 def fail_fill(*, round: Round, failure: str) -> None:
     """Put a filling round back to draft with the reason in words."""
     _move(round, State.FILLING, State.DRAFT, failure=failure)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from django.db import connection, transaction
 
 from annotator.errors import InvalidInput
-from annotator.models import Checkpoint, Dataset, ScoringRun, User
+from annotator.models import ArrivalBatch, Checkpoint, Dataset, ScoringRun, User
 from annotator.services import audit, job_state
 from annotator.services.prediction_copy import COLUMNS, PredictionBatch, encode
 
@@ -37,7 +37,7 @@ def start_scoring(*, checkpoint: Checkpoint, dataset_ids: Iterable[int], by: Use
 
 
 @transaction.atomic
-def store_predictions(*, run: ScoringRun, attempt: int, rows: PredictionBatch) -> int:
+def store_predictions(*, run: ScoringRun | ArrivalBatch, attempt: int, rows: PredictionBatch) -> int:
     """Write predictions by COPY, over those the checkpoint made before; refuses a worker that has lost the run."""
     job_state.beat(run, attempt)
     with connection.cursor() as cursor:

@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 from annotator.errors import InvalidInput, WrongState
 from annotator.models import AuditEvent, Dataset, ImportRun, Recording, SourceLabel, User, Waveform
 from annotator.models.jobs import JobState
-from annotator.services import import_run, ingest, job_state
+from annotator.services import import_run, ingest, job_state, recording_rows
 from annotator.services.splits import Splits, hash_patient
 from ecgfm_core import waveform
 from ecgfm_core.datasets.simulated import write_dataset
@@ -148,14 +148,14 @@ def test_a_name_that_can_not_be_stored_is_refused_alone(tmp_path, name, words):
 
 @pytest.mark.django_db
 def test_a_value_that_the_database_refuses_refuses_its_record_alone(folder, monkeypatch):
-    whole = import_run._label_rows
+    whole = recording_rows._label_rows
 
     def spoilt(row, source):
         for label in whole(row, source):
             label.source_code = "x" * 61 if row.name.endswith("7") else label.source_code
             yield label
 
-    monkeypatch.setattr(import_run, "_label_rows", spoilt)
+    monkeypatch.setattr(recording_rows, "_label_rows", spoilt)
     made = run(folder)
     assert counts(made) == (COUNT - 3, 0, 3)
     assert all("can't be stored" in issue.reason for issue in made.issues.filter(refused=True))

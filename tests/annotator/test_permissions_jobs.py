@@ -10,6 +10,7 @@ from annotator.models import Role, User
 from annotator.permissions import DenyUnlessRole
 
 READER, JUDGE, ADMIN, RESEARCHER = Role.READER, Role.ADJUDICATOR, Role.ADMIN, Role.RESEARCHER
+SENDER = Role.SENDER
 MAY = {
     ("api-recordings", "get"): {ADMIN},
     ("api-recording", "get"): {ADMIN},
@@ -29,6 +30,12 @@ MAY = {
     ("api-checkpoint-promote", "post"): {ADMIN},
     ("api-checkpoint-score", "post"): {ADMIN},
     ("api-scoring-runs", "get"): {ADMIN},
+    ("api-prospective", "get"): {ADMIN, RESEARCHER},
+    ("api-prospective", "post"): {ADMIN},
+    ("api-prospective-end", "post"): {ADMIN},
+    ("api-prospective-figures", "get"): {ADMIN, RESEARCHER},
+    ("api-arrivals", "post"): {ADMIN, SENDER},
+    ("api-arrival", "get"): {ADMIN, SENDER},
     ("api-releases", "get"): {ADMIN, RESEARCHER},
     ("api-releases", "post"): {ADMIN},
     ("api-release", "get"): {ADMIN, RESEARCHER},
@@ -40,7 +47,7 @@ MAY = {
     ("api-schema", "get"): set(Role),
     ("api-docs", "get"): set(Role),
 }
-VALUES = {"pk": 1, "number": 1, "sha256": "0" * 64, "path": "README.txt", "token_id": "none"}
+VALUES = {"pk": 1, "arrival_pk": 1, "number": 1, "sha256": "0" * 64, "path": "README.txt", "token_id": "none"}
 METHODS = ("get", "post", "put", "patch", "delete")
 
 

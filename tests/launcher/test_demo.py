@@ -94,7 +94,7 @@ def test_from_nothing_to_a_claimed_item_and_again(folder):
     demo, said = start(folder)
     address = re.search(r"Ready: (\S+)", said)
     logins = dict(re.findall(r"^  (\w+) +([a-z0-9-]{15,})$", said, re.MULTILINE))
-    assert set(logins) == {"reader", "adjudicator", "admin", "researcher"}
+    assert set(logins) == {"reader", "adjudicator", "admin", "researcher", "sender"}
     assert address
     assert claim(address[1], "reader", logins["reader"])["item"]
 
