@@ -13,6 +13,9 @@ from ecgfm_core.errors import ConfigError
 
 _POSITIVE = ("width", "layers", "heads", "negatives", "epochs", "batch", "accumulate", "text_tokens_max", "vocabulary")
 
+_CHOICES = {"encoder": ("twelve_lead", "any_lead"), "context": ("transformer", "state_space")}
+STATE_PAIRS = 16  # conjugate pairs of a feature's state in the state-space context network
+
 
 @dataclass(frozen=True)
 class Config:
@@ -23,7 +26,9 @@ class Config:
     sampling_rate_hz : rate that every waveform is resampled to, Hz
     kernels, strides : of the encoder's convolutions; the product of the strides is the hop, in samples
     width : features a token, in encoder and decoder; the stored embedding is 4 times as wide
-    layers, heads : of the decoder
+    layers, heads : of the decoder; a state-space context has no heads
+    encoder : twelve_lead, or any_lead, which ``ecgfm transfer`` trains against a twelve-lead one
+    context : what the decoder is, a causal transformer or a causal state-space network
     vocabulary : pieces the text tokenizer learns, beside the 256 bytes and the marks
     text_tokens_max : a diagnostic text is cut to this many tokens
     horizons_ms : how far ahead the contrastive task looks; each at least the encoder's receptive field
@@ -54,6 +59,8 @@ class Config:
     width: int
     layers: int
     heads: int
+    encoder: str = "twelve_lead"
+    context: str = "transformer"
     vocabulary: int = 512
     text_tokens_max: int = 48
     horizons_ms: tuple[float, ...] = (280.0, 400.0, 520.0, 640.0)
@@ -86,6 +93,9 @@ class Config:
             raise ConfigError(f"Config {self.name}: {field} is {getattr(self, field)!r}; {allowed}")
 
     def _problems(self) -> Iterator[tuple[str, str]]:
+        for field, allowed in _CHOICES.items():
+            if getattr(self, field) not in allowed:
+                yield field, f"{' or '.join(allowed)} is allowed"
         for field in _POSITIVE:
             if getattr(self, field) < 1:
                 yield field, "1 or more is allowed"
@@ -183,8 +193,11 @@ class Config:
     def parameter_count(self, label_count: int = 27, lead_count: int = 12) -> int:
         """Trained numbers, to within one in a hundred."""
         inputs = (lead_count, *[self.width] * (len(self.kernels) - 1))
-        encoder = sum(kernel * channels * self.width for kernel, channels in zip(self.kernels, inputs, strict=True))
-        decoder = self.layers * (4 * self.width**2 + 3 * self.width * self.mlp_width)
+        encoder = self.width**2
+        encoder += sum(kernel * channels * self.width for kernel, channels in zip(self.kernels, inputs, strict=True))
+        state_space = 2 * self.width**2 + 4 * STATE_PAIRS * self.width
+        mixing = state_space if self.context == "state_space" else 4 * self.width**2
+        decoder = self.layers * (mixing + 3 * self.width * self.mlp_width)
         heads = (
             len(self.horizons_ms) * self.width**2
             + 2 * self.width * (self.width + 4)
@@ -258,8 +271,12 @@ def build(name: str, changes: Mapping[str, Any] | None = None) -> Config:
     """
     if name not in NAMED:
         raise ConfigError(f"Config {name!r} is unknown; {', '.join(NAMED)} are known")
-    config = NAMED[name]().config
-    return replace(config, **{field: _parse(config, field, value) for field, value in (changes or {}).items()})
+    return change(NAMED[name]().config, changes or {})
+
+
+def change(config: Config, changes: Mapping[str, Any]) -> Config:
+    """Change some fields; values may be text, as on a command line. Refuses what `build` refuses."""
+    return replace(config, **{field: _parse(config, field, value) for field, value in changes.items()})
 
 
 def from_dict(values: Mapping[str, Any]) -> Config:
@@ -281,6 +298,8 @@ def _parse(config: Config, field: str, value: Any) -> Any:
         if isinstance(present, tuple):
             parts = value.split(",") if isinstance(value, str) else value
             return tuple(_number(type(present[0]), part) for part in parts)
+        if isinstance(present, str):
+            return str(value)
         return _number(type(present), value)
     except (TypeError, ValueError):
         kind = {int: "a whole number", float: "a number", tuple: "numbers joined by commas"}[type(present)]

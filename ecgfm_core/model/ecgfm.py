@@ -13,23 +13,36 @@ from torch import Tensor, nn
 
 from ecgfm_core.configs import Config
 from ecgfm_core.leads import STANDARD_LEADS
-from ecgfm_core.model.decoder import Decoder, KeyValueCache
+from ecgfm_core.model.any_lead import AnyLeadEncoder
+from ecgfm_core.model.decoder import Decoder
 from ecgfm_core.model.encoder import Encoder
 from ecgfm_core.model.heads import AttentionHead
+from ecgfm_core.model.linear import Linear, linear
+from ecgfm_core.model.state_space import StateSpaceDecoder
 
 PAD, BOS, EOS, UNKNOWN = 0, 1, 2, 3
+CONTEXTS: dict[str, type[Decoder] | type[StateSpaceDecoder]] = {
+    "transformer": Decoder,
+    "state_space": StateSpaceDecoder,
+}
 
 
 @dataclass
-class Output:
-    """What one forward pass gives; `text_logits_BSV` is None without text, `valid_BN` where nothing is padded."""
+class Contexts:
+    """What the backbone gives; `text_logits_BSV` is None without text, `valid_BN` where nothing is padded."""
 
     tokens_BND: Tensor
     contexts_BND: Tensor
     valid_BN: Tensor | None
+    text_logits_BSV: Tensor | None
+
+
+@dataclass
+class Output(Contexts):
+    """What one forward pass gives: the contexts, and the heads on them."""
+
     abnormal_logit_B: Tensor
     label_logits_BC: Tensor
-    text_logits_BSV: Tensor | None
 
 
 class Ecgfm(nn.Module):
@@ -39,16 +52,16 @@ class Ecgfm(nn.Module):
         super().__init__()
         self.config = config
         self.hop_samples = config.hop_samples
-        self.encoder = Encoder(config, len(STANDARD_LEADS))
-        self.decoder = Decoder(config)
-        self.predictors = nn.Linear(config.width, len(config.horizons_ms) * config.width, bias=False)
+        self.encoder = AnyLeadEncoder(config) if config.encoder == "any_lead" else Encoder(config, len(STANDARD_LEADS))
+        self.decoder = CONTEXTS[config.context](config)
+        self.predictors = Linear(config.width, len(config.horizons_ms) * config.width, bias=False)
         self.abnormal_head = AttentionHead(config.width, 1)
         self.label_head = AttentionHead(config.width, label_count)
         self.text_embedding = nn.Embedding(vocabulary_count, config.width)
         self.apply(_initialise)
         residual_std = 0.02 / (2 * config.layers) ** 0.5
         for name, weight in self.decoder.named_parameters():
-            if name.endswith(("attention_out.weight", "down.weight")):
+            if name.endswith(("_out.weight", "down.weight")):
                 nn.init.normal_(weight, std=residual_std)
 
     def valid_tokens(self, sample_count_B: Tensor, token_count: int) -> Tensor | None:
@@ -59,6 +72,10 @@ class Ecgfm(nn.Module):
 
     def forward(self, waveform_BLT: Tensor, sample_count_B: Tensor, text_in_BS: Tensor | None = None) -> Output:
         """Run the three tasks at once; `text_in_BS` begins with BOS."""
+        return self.with_heads(self.contexts(waveform_BLT, sample_count_B, text_in_BS))
+
+    def contexts(self, waveform_BLT: Tensor, sample_count_B: Tensor, text_in_BS: Tensor | None = None) -> Contexts:
+        """Run the backbone alone."""
         tokens_BND = self.encoder(waveform_BLT)
         signal_count = tokens_BND.shape[1]
         valid_BN = self.valid_tokens(sample_count_B, signal_count)
@@ -70,7 +87,11 @@ class Ecgfm(nn.Module):
         contexts = self.decoder(sequence, valid)
         contexts_BND = contexts[:, :signal_count]
         text_logits_BSV = None if text_in_BS is None else self.text_logits(contexts[:, signal_count:])
-        return Output(tokens_BND, contexts_BND, valid_BN, *self.classify(contexts_BND, valid_BN), text_logits_BSV)
+        return Contexts(tokens_BND, contexts_BND, valid_BN, text_logits_BSV)
+
+    def with_heads(self, seen: Contexts) -> Output:
+        """Run the heads too."""
+        return Output(**vars(seen), **self.classify(seen.contexts_BND, seen.valid_BN))
 
     def classify(self, contexts_BND: Tensor, valid_BN: Tensor | None) -> tuple[Tensor, Tensor]:
         """Give the logits of abnormal `[B]` and of the labels `[B, C]`; the backbone learns `head_gradient` of it."""
@@ -80,7 +101,7 @@ class Ecgfm(nn.Module):
 
     def text_logits(self, contexts_BSD: Tensor) -> Tensor:
         """Give logits of the next text token, by the same matrix that embeds it."""
-        return contexts_BSD @ self.text_embedding.weight.T.to(contexts_BSD.dtype)
+        return linear(contexts_BSD, self.text_embedding.weight.to(contexts_BSD.dtype))
 
     def embed(self, output: Output) -> Tensor:
         """Sum up a recording for other heads `[B, 4 D]`: mean and deviation of its contexts and of its tokens."""
@@ -101,7 +122,7 @@ class Ecgfm(nn.Module):
     ) -> Tensor:
         """Write text for a batch `[B, S]`, greedy at temperature 0, else sampled; PAD after EOS."""
         tokens_BND, batch = output.tokens_BND, output.tokens_BND.shape[0]
-        cache = KeyValueCache(self.config.layers, tokens_BND.shape[1] + token_count)
+        cache = self.decoder.new_cache(tokens_BND.shape[1] + token_count)
         step_BS = torch.full((batch, 1), BOS, device=tokens_BND.device)
         valid = output.valid_BN
         sequence = torch.cat((tokens_BND, self.text_embedding(step_BS).to(tokens_BND.dtype)), dim=1)

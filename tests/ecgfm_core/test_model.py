@@ -11,10 +11,11 @@ VOCABULARY, LABELS = 40, 3
 SAMPLES, HOP = 200, 4
 
 
-@pytest.fixture
-def model() -> Ecgfm:
+@pytest.fixture(params=["transformer", "state_space"])
+def model(request: pytest.FixtureRequest) -> Ecgfm:
     torch.manual_seed(0)
-    return Ecgfm(configs.build("tiny_cpu", {**TINY, "layers": 2}), LABELS, VOCABULARY).eval()
+    config = configs.build("tiny_cpu", {**TINY, "layers": 2, "context": request.param})
+    return Ecgfm(config, LABELS, VOCABULARY).eval()
 
 
 def run(
