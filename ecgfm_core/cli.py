@@ -4,13 +4,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ecgfm_core.commands import list_configs, predict, pretrain, simulate, verify_release
+from ecgfm_core.commands import bench, list_configs, predict, pretrain, simulate, transfer, verify_release
 from ecgfm_core.errors import EcgfmError
 from ecgfm_core.training.run_folder import EXIT_FAILED, EXIT_STOPPED, Stopped
 
 COMMANDS = (
     pretrain,
+    transfer,
     predict,
+    bench,
     simulate,
     verify_release,
     list_configs,

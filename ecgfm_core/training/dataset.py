@@ -4,7 +4,6 @@ B batch, L lead, T time sample, N recording, C label, S text token.
 """
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,46 +14,45 @@ import numpy as np
 from ecgfm_core import waveform
 from ecgfm_core.configs import Config
 from ecgfm_core.errors import TrainingError
-from ecgfm_core.leads import STANDARD_LEADS, derive
+from ecgfm_core.leads import STANDARD_LEADS, as_standard, derive
 from ecgfm_core.manifest import ManifestEntry
 from ecgfm_core.signal.resample import resample
+from ecgfm_core.training.cache import Packed, Progress, find_or_make
 
 STEP_MV = 0.001  # of the cache; its range is +-32.767 mV
 _STEPS_MAX = 32767
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 _UNCALIBRATED_PEAK_MV = 1.0
 
 
 def prepare(entry: ManifestEntry, waveform_folder: Path, sampling_rate_hz: float) -> np.ndarray:
     """Give one recording as the model takes it: float32 millivolt `[12, T]`, missing leads and samples 0.
 
-    Each lead's median is taken off. A recording that is not calibrated is scaled as a whole, so that half the range
-    from its 0.5th to its 99.5th percentile is 1 mV in the mean of its leads: the leads keep their proportions.
+    A lead that is none of the twelve stands for the one it comes nearest to (MLII for II). Each lead's median is taken
+    off. A recording that is not calibrated is scaled as a whole, so that half the range from its 0.5th to its 99.5th
+    percentile is 1 mV in the mean of its leads: the leads keep their proportions.
     """
     samples = waveform.load(waveform_folder, entry.sha256, len(entry.lead_names), entry.sample_count)
-    leads_LT = derive(entry.lead_names, waveform.to_millivolt(samples, entry.scale_mv), STANDARD_LEADS)
+    leads_LT = derive(as_standard(entry.lead_names), waveform.to_millivolt(samples, entry.scale_mv), STANDARD_LEADS)
     gone_L = np.isnan(leads_LT).all(axis=1)
     leads_LT[gone_L] = 0
     gaps = bool(np.isnan(leads_LT).any())
     leads_LT -= (np.nanmedian if gaps else np.median)(leads_LT, axis=1, keepdims=True)
     if not entry.calibrated and not gone_L.all():
-        percentile = np.nanpercentile if gaps else np.percentile
-        low_L, high_L = percentile(leads_LT[~gone_L], (0.5, 99.5), axis=1)
-        peak = float(np.mean(high_L - low_L)) / 2
-        leads_LT *= _UNCALIBRATED_PEAK_MV / peak if peak > 0 else 1.0
+        leads_LT *= uncalibrated_gain(leads_LT[~gone_L])
     return np.nan_to_num(resample(leads_LT, entry.sampling_rate_hz, sampling_rate_hz), copy=False)
 
 
-class Cache:
-    """Every recording of a manifest, prepared once, as memory-mapped int16 in one file."""
+def uncalibrated_gain(leads_LT: np.ndarray) -> float:
+    """Factor that brings a recording without a known unit to the usual size; NaN where samples are missing."""
+    percentile = np.nanpercentile if np.isnan(leads_LT).any() else np.percentile
+    low_L, high_L = percentile(leads_LT, (0.5, 99.5), axis=1)
+    peak = float(np.mean(high_L - low_L)) / 2
+    return _UNCALIBRATED_PEAK_MV / peak if peak > 0 else 1.0
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.starts = np.load(path.with_suffix(".npy"))
-        size = int(self.starts[-1])
-        if path.stat().st_size != 2 * size:
-            raise TrainingError(f"Cache {path} is damaged ({path.stat().st_size:,} bytes); delete it and start again")
-        self._samples = np.memmap(path, dtype="<i2", mode="r", shape=(size,)) if size else np.empty(0, "<i2")
+
+class Cache(Packed):
+    """Every recording of a manifest, prepared once, as int16 in steps of `STEP_MV`."""
 
     @classmethod
     def open(
@@ -63,45 +61,22 @@ class Cache:
         entries: Sequence[ManifestEntry],
         waveform_folder: Path,
         sampling_rate_hz: float,
-        progress: Callable[[int, int], None],
+        progress: Progress,
+        threads: int = 1,
     ) -> "Cache":
-        """Find the cache of these recordings at this rate in `folder`, or make it."""
+        """Find the cache of these recordings at this rate in `folder`, or make it with a number of threads."""
         identity = [_CACHE_VERSION, sampling_rate_hz, [(one.sha256, one.calibrated) for one in entries]]
-        path = folder / f"{sha256(json.dumps(identity).encode()).hexdigest()[:24]}.i16"
-        if not path.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            cls._write(path, entries, waveform_folder, sampling_rate_hz, progress)
-        return cls(path)
+        key = sha256(json.dumps(identity).encode()).hexdigest()[:24]
 
-    @staticmethod
-    def _write(
-        path: Path,
-        entries: Sequence[ManifestEntry],
-        waveform_folder: Path,
-        sampling_rate_hz: float,
-        progress: Callable[[int, int], None],
-    ) -> None:
-        starts, partial = [0], path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            with partial.open("wb") as file:
-                for index, entry in enumerate(entries):
-                    steps_LT = prepare(entry, waveform_folder, sampling_rate_hz) / STEP_MV
-                    file.write(np.rint(steps_LT).clip(-_STEPS_MAX, _STEPS_MAX).astype("<i2").tobytes())
-                    starts.append(starts[-1] + steps_LT.size)
-                    progress(index + 1, len(entries))
-            with path.with_suffix(".npy").open("wb") as file:
-                np.save(file, np.array(starts, dtype=np.int64))
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        def steps(index: int) -> np.ndarray:
+            steps_LT = prepare(entries[index], waveform_folder, sampling_rate_hz) / STEP_MV
+            return np.rint(steps_LT).clip(-_STEPS_MAX, _STEPS_MAX).astype("<i2").ravel()
 
-    def __len__(self) -> int:
-        return len(self.starts) - 1
+        return cls(find_or_make(folder, key, len(entries), steps, progress, threads=threads))
 
     def samples(self, index: int) -> np.ndarray:
         """Give int16 `[12, T]` of one recording, steps of `STEP_MV`."""
-        flat = self._samples[self.starts[index] : self.starts[index + 1]]
-        return flat.reshape(len(STANDARD_LEADS), -1)
+        return self.row(index).reshape(len(STANDARD_LEADS), -1)
 
 
 @dataclass(frozen=True)
@@ -179,19 +154,37 @@ class Batch:
 
 
 def batch_of(
-    cache: Cache, targets: Targets, rows: np.ndarray, config: Config, random: np.random.Generator | None
+    cache: Cache,
+    targets: Targets,
+    rows: np.ndarray,
+    config: Config,
+    random: np.random.Generator | None,
+    room_BLT: np.ndarray | None = None,
 ) -> Batch:
-    """Cut one crop a recording: at a random place with a random gain, or from its middle where `random` is None."""
-    waveform_BLT = np.zeros((len(rows), len(STANDARD_LEADS), config.crop_samples), dtype=np.float32)
+    """Cut one crop a recording: at a random place with a random gain, or from its middle where `random` is None.
+
+    The waveforms are written into `room_BLT`, float32 with at least as many rows, by a caller that is done with what
+    it held: new memory costs the system as much as filling it.
+    """
+    size = config.crop_samples
+    if room_BLT is None:
+        room_BLT = np.empty((len(rows), len(STANDARD_LEADS), size), dtype=np.float32)
+    waveform_BLT = room_BLT[: len(rows)]
     counts, texts = np.empty(len(rows), dtype=np.int64), [targets.text_ids[row] for row in rows]
-    for place, row in enumerate(rows):
+    for place, row in enumerate(rows.tolist()):
         samples = cache.samples(row)
-        spare = max(0, samples.shape[1] - config.crop_samples)
-        start = spare // 2 if random is None else int(random.integers(spare + 1))
-        crop = samples[:, start : start + config.crop_samples]
-        gain = 1.0 if random is None else (1 + config.gain_range) ** random.uniform(-1, 1)
-        counts[place] = crop.shape[1]
-        np.multiply(crop, np.float32(STEP_MV * gain), out=waveform_BLT[place, :, : crop.shape[1]])
+        length = samples.shape[1]
+        start, gain = max(0, length - size) // 2, 1.0
+        if random is not None:
+            start = int(random.integers(length - size + 1)) if length > size else 0
+            gain = (1 + config.gain_range) ** (2 * random.random() - 1)
+        counts[place] = count = min(size, length)
+        # Converted, then multiplied while in the processor's cache: at once, numpy goes through a buffer, half as fast.
+        crop_LT = waveform_BLT[place, :, :count]
+        crop_LT[...] = samples[:, start : start + count]
+        crop_LT *= np.float32(STEP_MV * gain)
+        if count < size:
+            waveform_BLT[place, :, count:] = 0
     text_BS = np.zeros((len(rows), max(len(ids) for ids in texts)), dtype=np.int64)
     for place, ids in enumerate(texts):
         text_BS[place, : len(ids)] = ids

@@ -8,6 +8,7 @@ import copy
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,13 +61,18 @@ class _Pass(nn.Module):
 
 
 class Trainer:
-    """A network in training, its optimizer and its averaged copy; the same in every process of a team."""
+    """A network in training, its optimizer and its averaged copy; the same in every process of a team.
+
+    What it is trained for is `forward_pass`, what that takes is `batch`, and what it reports are `parts`.
+    """
+
+    parts = PARTS
 
     def __init__(self, model: Ecgfm, plan: Plan, device: torch.device, team: Team | None = None) -> None:
         self.config, self.plan, self.device, self.team = model.config, plan, device, team or Team()
         self.model = model.to(device)
         self.averaged = copy.deepcopy(self.model).eval().requires_grad_(False)
-        self.losses = self.team.wrapped(_Pass(self.model))
+        self.losses = self.team.wrapped(self.forward_pass())
         matrices = [one for one in self.model.parameters() if one.ndim > 1]
         others = [one for one in self.model.parameters() if one.ndim <= 1]
         self.optimizer = torch.optim.AdamW(
@@ -79,6 +85,14 @@ class Trainer:
         self.sums: dict[str, float] = {}
         self.counts: dict[str, float] = {}
         self.remembered: dict[str, float | None] = {}  # the last value of every metric
+
+    def forward_pass(self) -> nn.Module:
+        """Make the module that gives a loss and its parts for what `batch` gives."""
+        return _Pass(self.model)
+
+    def batch(self, cache: Cache, targets: Targets, rows: np.ndarray, random: np.random.Generator) -> Any:
+        """Cut crops of some recordings."""
+        return TensorBatch.of(batch_of(cache, targets, rows, self.config, random), self.device)
 
     def learning_rate(self, step: int) -> float:
         """Warm up linearly, then fall along a cosine."""
@@ -100,12 +114,12 @@ class Trainer:
         batches = self.plan.batches(self.step_count)
         seen = sum(len(rows) for rows in batches)
         own = self.team.share(len(batches))
-        found = np.zeros((2, len(PARTS)))
+        found = np.zeros((2, len(self.parts)))
         for part in own:
             rows = batches[part]
             random = np.random.default_rng([self.plan.seed, 2, self.step_count, part])
             torch.manual_seed(int(random.integers(2**62)))
-            batch = TensorBatch.of(batch_of(cache, targets, rows, self.config, random), self.device)
+            batch = self.batch(cache, targets, rows, random)
             with self.team.held_back(self.losses, last=part == own[-1]):
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
                     total, parts = self.losses(batch)
@@ -113,7 +127,7 @@ class Trainer:
                 self._check(values)
                 # The exchange takes the mean over the processes; the sum is meant.
                 (total * (len(rows) / seen * self.team.count)).backward()
-            found += [[values.get(name, 0.0) for name in PARTS], [name in values for name in PARTS]]
+            found += [[values.get(name, 0.0) for name in self.parts], [name in values for name in self.parts]]
         self._count(self.team.sum(found))
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         for group in self.optimizer.param_groups:
@@ -134,7 +148,7 @@ class Trainer:
             )
 
     def _count(self, found: np.ndarray) -> None:
-        for name, value, count in zip(PARTS, *found.tolist(), strict=True):
+        for name, value, count in zip(self.parts, *found.tolist(), strict=True):
             if count:
                 self.sums[name] = self.sums.get(name, 0.0) + value
                 self.counts[name] = self.counts.get(name, 0.0) + count

@@ -67,7 +67,7 @@ def pretrain(
         folder.bind({"command": "pretrain", "config": config.to_dict(), "seed": seed, "manifest": manifest_sha256})
         if (out / CHECKPOINT).exists():
             return out / CHECKPOINT
-        run = _Run(folder, team, entries, config, seed)
+        run = Run(folder, team, entries, config, seed)
         device = choose_device(team.device_name(options.device), options.threads)
         cache = run.open_cache(options, waveform_folder)
         with team.joined(device):
@@ -88,8 +88,8 @@ def _tokenizer(path: Path, entries: Sequence[ManifestEntry], config: Config, tea
     return TextTokenizer.load(path)
 
 
-class _Run:
-    """The parts of a running training."""
+class Run:
+    """The parts of a running training; what is particular to pretraining are `make_trainer` and `validate`."""
 
     def __init__(
         self, folder: RunFolder, team: Team, entries: Sequence[ManifestEntry], config: Config, seed: int
@@ -110,7 +110,7 @@ class _Run:
     def open_cache(self, options: TrainingOptions, waveform_folder: Path) -> Cache:
         """Find or make the packed waveforms; the processes of a host make them once."""
         folder, rate = options.cache or self.folder.path / _CACHE, self.config.sampling_rate_hz
-        return Cache.open(folder, self.entries, waveform_folder, rate, self._preparing)
+        return Cache.open(folder, self.entries, waveform_folder, rate, self._preparing, options.threads or 1)
 
     def _preparing(self, done: int, total: int) -> None:
         self.folder.check_stop()
@@ -119,15 +119,7 @@ class _Run:
     def train(self, device: torch.device, cache: Cache) -> None:
         """Make every step that is left."""
         self.cache, state = cache, self.folder.path / _STATE
-        self.tokenizer = _tokenizer(self.folder.path / _TOKENIZER, self.entries, self.config, self.team)
-        self.targets: Targets = targets_of(
-            self.entries,
-            trained_codes(self.entries, self.config.label_positives_min),
-            lambda text: self.tokenizer.encode(text, self.config.text_tokens_max),
-        )
-        torch.manual_seed(self.seed)
-        model = Ecgfm(self.config, len(self.targets.label_codes), self.tokenizer.count)
-        self.trainer = Trainer(model, self.plan, device, self.team)
+        self.trainer = self.make_trainer(device)
         step = self.trainer.resume(state)
         if self.team.largest(step) != -self.team.largest(-step):
             raise TrainingError(f"{self.folder.path} is not the same folder on every host; share it and start again")
@@ -136,6 +128,22 @@ class _Run:
             self._steps(state)
         finally:
             self.report.close()
+
+    def make_trainer(self, device: torch.device) -> Trainer:
+        """Learn the tokenizer, collect the targets and make the network."""
+        self.tokenizer = _tokenizer(self.folder.path / _TOKENIZER, self.entries, self.config, self.team)
+        self.targets: Targets = targets_of(
+            self.entries,
+            trained_codes(self.entries, self.config.label_positives_min),
+            lambda text: self.tokenizer.encode(text, self.config.text_tokens_max),
+        )
+        torch.manual_seed(self.seed)
+        model = Ecgfm(self.config, len(self.targets.label_codes), self.tokenizer.count)
+        return Trainer(model, self.plan, device, self.team)
+
+    def validate(self) -> dict[str, float | None]:
+        """Give the figures of the averaged weights on the validation split."""
+        return validate(self.trainer.averaged, self.cache, self.targets, self.validate_rows, self.team)
 
     def _steps(self, state: Path) -> None:
         saved_at = time.monotonic()
@@ -154,6 +162,7 @@ class _Run:
         if self.team.leads:
             self.report.flush()
             self.trainer.save(state)
+            self.cache.keep()
 
     def _figures(self) -> None:
         """Write the figures that are due after this step."""
@@ -164,7 +173,7 @@ class _Run:
             rate = self.trainer.learning_rate(step - 1)
             self.report.figures({**means, "learning_rate": rate, **self.report.machine()})
         if last or step % (self.config.validate_epochs * self.plan.steps_per_epoch) == 0:
-            found = validate(self.trainer.averaged, self.cache, self.targets, self.validate_rows, self.team)
+            found = self.validate()
             self.trainer.remembered |= found
             self.report.figures(found)
 
@@ -173,12 +182,16 @@ class _Run:
         out, metrics = self.folder.path, self.trainer.remembered
         kept = Checkpoint(
             self.trainer.averaged, self.config, self.targets.label_codes, self.tokenizer, metrics, provenance,
-            trained_on=waveform_marks(self.entries[row].sha256 for row in self.plan.rows),
+            trained_on=self.trained_on(),
         )  # fmt: skip
         save_checkpoint(out / CHECKPOINT, kept)
         (out / _STATE).unlink(missing_ok=True)
         shutil.rmtree(out / _CACHE, ignore_errors=True)
         self.folder.progress("done", **self.report.place(), force=True)
+
+    def trained_on(self) -> np.ndarray | None:
+        """Give the marks of the recordings trained on."""
+        return waveform_marks(self.entries[row].sha256 for row in self.plan.rows)
 
     def provenance(self) -> dict[str, Any]:
         """Say what the weights came from."""
