@@ -1,8 +1,10 @@
 """MIT-BIH Arrhythmia and sets of its form: ``.atr`` beside the header; beats and rhythms become source codes."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from ecgfm_core.datasets import wfdb_folder
 from ecgfm_core.datasets.layout import Entry, Files, Layout
@@ -17,6 +19,28 @@ _END_MARK = b"\0\0"
 _SAME_PATIENT = {"202": "201"}  # both are of one person
 
 
+@dataclass(frozen=True)
+class BeatMarks:
+    """Where each beat lies and what it is; samples rise, at the rate of the recording's own file."""
+
+    sample_M: np.ndarray
+    symbols: tuple[str, ...]
+
+
+def read_marks(path: Path) -> BeatMarks:
+    """Give every beat of an annotation file with its place; marks that are no beat are left out.
+
+    Raises
+    ------
+    FormatError
+        If the file is empty, a pointer, or can't be read as WFDB annotations.
+    """
+    annotation = _annotation(path)
+    beats = [index for index, symbol in enumerate(annotation.symbol) if symbol in BEATS]
+    samples = np.asarray(annotation.sample, dtype=np.int64)[beats]
+    return BeatMarks(samples, tuple(annotation.symbol[index] for index in beats))
+
+
 def read_beats(path: Path) -> tuple[SourceCode, ...]:
     """Give the beat symbols and rhythms that an annotation file holds, each once, in the order of their first time.
 
@@ -25,17 +49,7 @@ def read_beats(path: Path) -> tuple[SourceCode, ...]:
     FormatError
         If the file is empty, a pointer, or can't be read as WFDB annotations.
     """
-    import wfdb  # loads slowly
-
-    refuse_short(path, f"annotation file {path.name}", len(_END_MARK))
-    data = path.read_bytes()
-    refuse_pointer(data, f"annotation file {path.name}")
-    if not data.endswith(_END_MARK):
-        raise FormatError(f"annotation file {path.name} is cut off: its end mark is missing; fetch it again")
-    try:
-        annotation = wfdb.rdann(str(path.with_suffix("")), path.suffix[1:])
-    except Exception as error:  # whatever the package trips over is a fault of the file
-        raise FormatError(f"annotations {path.name} can't be read: {type(error).__name__}: {error}") from error
+    annotation = _annotation(path)
     codes: dict[str, None] = {}
     for symbol, note in zip(annotation.symbol, annotation.aux_note, strict=True):
         rhythm = note.strip("\0 ")
@@ -44,6 +58,20 @@ def read_beats(path: Path) -> tuple[SourceCode, ...]:
         elif symbol == "+" and rhythm.startswith("("):
             codes[rhythm[:60]] = None
     return tuple(SourceCode("aami", code) for code in codes)
+
+
+def _annotation(path: Path):  # type: ignore[no-untyped-def]  # wfdb has no types
+    import wfdb  # loads slowly
+
+    refuse_short(path, f"annotation file {path.name}", len(_END_MARK))
+    data = path.read_bytes()
+    refuse_pointer(data, f"annotation file {path.name}")
+    if not data.endswith(_END_MARK):
+        raise FormatError(f"annotation file {path.name} is cut off: its end mark is missing; fetch it again")
+    try:
+        return wfdb.rdann(str(path.with_suffix("")), path.suffix[1:])
+    except Exception as error:  # whatever the package trips over is a fault of the file
+        raise FormatError(f"annotations {path.name} can't be read: {type(error).__name__}: {error}") from error
 
 
 def _entries(files: Files) -> Iterator[Entry]:
