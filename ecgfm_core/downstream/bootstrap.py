@@ -27,6 +27,30 @@ class Interval:
     def __str__(self) -> str:
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
+    def to_dict(self) -> dict[str, float | None]:
+        """Give what JSON can hold: None for NaN."""
+        return {name: None if np.isnan(value) else float(value) for name, value in vars(self).items()}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure of the whole, and of every resample `[R]`; two that were drawn alike can be compared in pairs."""
+
+    value: float
+    values_R: np.ndarray
+
+    def __sub__(self, other: "Drawn") -> "Drawn":
+        return Drawn(self.value - other.value, self.values_R - other.values_R)
+
+    def __truediv__(self, other: "Drawn") -> "Drawn":
+        return Drawn(self.value / other.value, self.values_R / other.values_R)
+
+    def interval(self) -> Interval:
+        """Give the 95 % interval, from the 2.5th to the 97.5th percentile of the resamples where it is defined."""
+        known_R = self.values_R[~np.isnan(self.values_R)]
+        low, high = np.percentile(known_R, _LEVEL) if len(known_R) else (np.nan, np.nan)
+        return Interval(self.value, float(low), float(high))
+
 
 def resamples(groups: Sequence[str] | int, seed: int, count: int = COUNT) -> np.ndarray:
     """Say how often each recording counts in each resample, `[R, N]`.
@@ -41,6 +65,33 @@ def resamples(groups: Sequence[str] | int, seed: int, count: int = COUNT) -> np.
     return np.bincount(drawn.ravel(), minlength=count * number).reshape(count, number)[:, names]
 
 
+def draw(
+    metric: Metric,
+    target_NC: np.ndarray,
+    answer_SNC: np.ndarray,
+    seed: int,
+    count: int = COUNT,
+    groups: Sequence[str] | None = None,
+) -> Drawn:
+    """Give a figure's mean over seeds, and that of every resample of recordings and seeds jointly.
+
+    Parameters
+    ----------
+    metric : see `Metric`
+    answer_SNC : of each seed; `[N, C]` is one seed
+    seed : of the drawing; figures drawn with the same one of the same recordings can be compared in pairs
+    groups : patient of each recording; None where each recording is another's
+    """
+    answer_SNC = answer_SNC if answer_SNC.ndim == 3 else answer_SNC[None]
+    once_1N = np.ones((1, len(target_NC)), dtype=np.int64)
+    counts_RN = np.concatenate((once_1N, resamples(groups or len(target_NC), seed, count)))
+    values_SR = np.stack([metric(target_NC, answer_NC, counts_RN) for answer_NC in answer_SNC])
+    seeds = len(values_SR)
+    drawn_RS = np.random.default_rng([seed, 5]).integers(seeds, size=(count, seeds))
+    values_R = values_SR[:, 1:].T[np.arange(count)[:, None], drawn_RS].mean(axis=1)
+    return Drawn(float(values_SR[:, 0].mean()), values_R)
+
+
 def interval(
     metric: Metric,
     target_NC: np.ndarray,
@@ -49,53 +100,5 @@ def interval(
     count: int = COUNT,
     groups: Sequence[str] | None = None,
 ) -> Interval:
-    """Give a figure's mean over seeds and its 95 % interval over recordings and seeds jointly.
-
-    Parameters
-    ----------
-    metric : see `Metric`
-    answer_SNC : of each seed; `[N, C]` is one seed
-    groups : patient of each recording; None where each recording is another's
-    """
-    values_R, value = _values(metric, target_NC, answer_SNC, seed, count, groups)
-    return _interval(value, values_R)
-
-
-def difference(
-    metric: Metric,
-    target_NC: np.ndarray,
-    first_SNC: np.ndarray,
-    second_SNC: np.ndarray,
-    seed: int,
-    count: int = COUNT,
-    groups: Sequence[str] | None = None,
-) -> Interval:
-    """Give the first's figure less the second's, in pairs: both are judged on the same drawn recordings and seeds."""
-    first_R, first = _values(metric, target_NC, first_SNC, seed, count, groups)
-    second_R, second = _values(metric, target_NC, second_SNC, seed, count, groups)
-    return _interval(first - second, first_R - second_R)
-
-
-def _values(
-    metric: Metric,
-    target_NC: np.ndarray,
-    answer_SNC: np.ndarray,
-    seed: int,
-    count: int,
-    groups: Sequence[str] | None,
-) -> tuple[np.ndarray, float]:
-    """Give the figure of every resample `[R]`, each the mean of seeds drawn with it, and that of the whole."""
-    answer_SNC = answer_SNC if answer_SNC.ndim == 3 else answer_SNC[None]
-    once_1N = np.ones((1, len(target_NC)), dtype=np.int64)
-    counts_RN = np.concatenate((once_1N, resamples(groups or len(target_NC), seed, count)))
-    values_SR = np.stack([metric(target_NC, answer_NC, counts_RN) for answer_NC in answer_SNC])
-    seeds = len(values_SR)
-    drawn_RS = np.random.default_rng([seed, 5]).integers(seeds, size=(count, seeds))
-    values_R = values_SR[:, 1:].T[np.arange(count)[:, None], drawn_RS].mean(axis=1)
-    return values_R, float(values_SR[:, 0].mean())
-
-
-def _interval(value: float, values_R: np.ndarray) -> Interval:
-    known_R = values_R[~np.isnan(values_R)]
-    low, high = np.percentile(known_R, _LEVEL) if len(known_R) else (np.nan, np.nan)
-    return Interval(value, float(low), float(high))
+    """Give a figure's mean over seeds and its 95 % interval; see `draw`."""
+    return draw(metric, target_NC, answer_SNC, seed, count, groups).interval()

@@ -109,9 +109,11 @@ def score(true_NC: np.ndarray, said_NC: np.ndarray, weights: Weights) -> float |
 def choose_thresholds(
     true_NC: np.ndarray, probability_NC: np.ndarray, weights: Weights, start_C: np.ndarray
 ) -> np.ndarray:
-    """Find thresholds `[C]` that score well on the validation split: the best single one or `start_C`, then class by class.
+    """Find thresholds `[C]` that score well on the validation split.
 
-    The score's numerator alone is raised; its denominator does not hang on what is said.
+    The start is the best single threshold or `start_C`; then class by class is tried, until nothing gets better.
+
+    The score's numerator alone is raised: its denominator does not hang on what is said.
     """
     true_NC = true_NC.astype(bool)
     credit_NC = true_NC @ weights.weights_CC  # what saying a class earns, before the sharing out

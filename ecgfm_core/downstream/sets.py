@@ -44,7 +44,7 @@ class Classes:
 
 @dataclass(frozen=True)
 class PublicSet:
-    """A set: the layouts it comes in, the centre its recordings bear (empty for any), its tasks, the first the usual."""
+    """A set: its layouts, the centre that its recordings bear (empty for any), its tasks, of which the first is usual."""
 
     key: str
     title: str
@@ -182,8 +182,8 @@ def _once(recordings: Sequence[Stored], remarks: list[str]) -> list[Stored]:
     if len(first) < len(recordings):
         differing = sum(set(one.codes) != set(first[one.sha256].codes) for one in recordings)
         remarks.append(
-            f"{len(recordings) - len(first)} recordings are left out that come twice, sample for sample; {differing} of "
-            "them are labelled otherwise than the first"
+            f"{len(recordings) - len(first)} recordings are left out that come twice, sample for sample; {differing} "
+            "of them are labelled otherwise than the first"
         )
     return list(first.values())
 
