@@ -12,6 +12,8 @@ def add(commands: Subparsers) -> None:
     add_run_options(parser)
     parser.add_argument("--checkpoint", type=Path, required=True, help="a checkpoint folder that pretrain wrote")
     parser.add_argument("--text", action="store_true", help="write a diagnostic text for each recording too")
+    parser.add_argument("--temperature", type=float, default=0.0, help="0 writes greedily (default), 0.7 samples")
+    parser.add_argument("--seed", type=int, default=0, help="of sampled text")
     parser.set_defaults(run=run)
 
 
@@ -19,7 +21,7 @@ def run(parsed: argparse.Namespace) -> int:
     """Score and say how many recordings were."""
     from ecgfm_core.model.scoring_run import ScoringOptions, predict
 
-    options = ScoringOptions(parsed.threads, parsed.device, parsed.text, parsed.parent)
+    options = ScoringOptions(parsed.threads, parsed.device, parsed.text, parsed.parent, parsed.temperature, parsed.seed)
     count = predict(
         checkpoint_folder=parsed.checkpoint, manifest_path=parsed.manifest, waveform_folder=parsed.waveforms,
         out=parsed.out, options=options,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ecgfm_core.configs import Config
-from ecgfm_core.model.ecgfm import Ecgfm, Output
+from ecgfm_core.model.ecgfm import Contexts, Ecgfm, Output
 from ecgfm_core.model.text import TextTokenizer
 from ecgfm_core.training.dataset import window_starts
 
@@ -46,9 +46,20 @@ def windows_of(waveforms: Sequence[np.ndarray], config: Config) -> list[Window]:
 
 
 @torch.inference_mode()
-def score(model: Ecgfm, waveforms: Sequence[np.ndarray], tokenizer: TextTokenizer | None = None) -> Scores:
-    """Score prepared recordings (float32 millivolt `[12, T]`); writes text greedily where a tokenizer is given."""
+def score(
+    model: Ecgfm,
+    waveforms: Sequence[np.ndarray],
+    tokenizer: TextTokenizer | None = None,
+    *,
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> Scores:
+    """Score prepared recordings (float32 millivolt `[12, T]`); writes text where a tokenizer is given.
+
+    Text is greedy at temperature 0, else sampled from `seed`.
+    """
     config, device = model.config, next(model.parameters()).device
+    write = None if tokenizer is None else _Writer(model, tokenizer, temperature, seed)
     # Text is written a token at a time: those that it is written from stand together, so that passes are few.
     windows = sorted(windows_of(waveforms, config), key=lambda window: not window.is_middle)
     counts_N1 = np.bincount([one.row for one in windows], minlength=len(waveforms))[:, None]
@@ -61,8 +72,8 @@ def score(model: Ecgfm, waveforms: Sequence[np.ndarray], tokenizer: TextTokenize
         joined = torch.cat((logits.sigmoid(), model.embed(output)), dim=1).cpu().numpy()
         sums = np.zeros((len(waveforms), joined.shape[1])) if sums is None else sums
         np.add.at(sums, [one.row for one in part], joined)
-        if tokenizer is not None:
-            _write_texts(model, output, part, tokenizer, texts)
+        if write is not None:
+            write(output, part, texts)
     assert sums is not None, "score needs at least one recording"
     means = (sums / counts_N1).astype(np.float32)
     edge = means.shape[1] - config.embedding_width
@@ -81,18 +92,25 @@ def _forward(model: Ecgfm, waveforms: Sequence[np.ndarray], windows: Sequence[Wi
         return model(torch.from_numpy(waveform_BLT).to(device), torch.from_numpy(counts).to(device))
 
 
-def _write_texts(
-    model: Ecgfm, output: Output, windows: Sequence[Window], tokenizer: TextTokenizer, texts: list[str]
-) -> None:
-    """Write text for the windows that are their recording's middle."""
-    middle = [place for place, one in enumerate(windows) if one.is_middle]
-    if not middle:
-        return
-    valid = None if output.valid_BN is None else output.valid_BN[middle]
-    chosen = Output(
-        output.tokens_BND[middle], output.contexts_BND[middle], valid, output.abnormal_logit_B[middle],
-        output.label_logits_BC[middle], None,
-    )  # fmt: skip
-    written = model.generate(chosen, model.config.text_tokens_max).tolist()
-    for place, ids in zip(middle, written, strict=True):
-        texts[windows[place].row] = tokenizer.decode(ids)
+class _Writer:
+    """Writes the texts of a scoring pass; sampled ones come from one generator."""
+
+    def __init__(self, model: Ecgfm, tokenizer: TextTokenizer, temperature: float, seed: int) -> None:
+        self.model, self.tokenizer, self.temperature = model, tokenizer, temperature
+        self.generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
+
+    def __call__(self, output: Output, windows: Sequence[Window], texts: list[str]) -> None:
+        """Write text for the windows that are their recording's middle."""
+        middle = [place for place, one in enumerate(windows) if one.is_middle]
+        if not middle:
+            return
+        valid = None if output.valid_BN is None else output.valid_BN[middle]
+        chosen = Output(
+            output.tokens_BND[middle], output.contexts_BND[middle], valid, output.abnormal_logit_B[middle],
+            output.label_logits_BC[middle], None,
+        )  # fmt: skip
+        written = self.model.generate(
+            chosen, self.model.config.text_tokens_max, temperature=self.temperature, generator=self.generator
+        )
+        for place, ids in zip(middle, written.tolist(), strict=True):
+            texts[windows[place].row] = self.tokenizer.decode(ids)

@@ -1,13 +1,16 @@
 """A scoring run: a checkpoint over a manifest in chunks, each written once, so that the same command goes on."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ecgfm_core import manifest
+from ecgfm_core.errors import TrainingError
 from ecgfm_core.manifest import ManifestEntry
 from ecgfm_core.model.device import choose_device, in_words
 from ecgfm_core.model.score import score
@@ -21,12 +24,29 @@ PART_RECORDINGS = 256
 
 @dataclass(frozen=True)
 class ScoringOptions:
-    """Where and how to run; `parent` is the process whose end stops this one."""
+    """Where and how to run; `parent` is the process whose end stops this one.
+
+    Text is greedy at `temperature` 0, else sampled from `seed`.
+    """
 
     threads: int | None = None
     device: str = "auto"
     with_text: bool = False
     parent: int | None = None
+    temperature: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.temperature) and self.temperature >= 0):
+            raise TrainingError(f"Temperature {self.temperature}; 0 (greedy) or more is allowed, 0.7 is usual")
+        if self.seed < 0:
+            raise TrainingError(f"Seed {self.seed}; a whole number from 0 is allowed")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What changes the answer."""
+        sampled = {"temperature": self.temperature, "seed": self.seed} if self.with_text and self.temperature else {}
+        return {"text": self.with_text, **sampled}
 
 
 def predict(
@@ -37,7 +57,7 @@ def predict(
         device = choose_device(options.device, options.threads)
         checkpoint = load_checkpoint(checkpoint_folder, device)
         entries = manifest.read(manifest_path)
-        identity = {"checkpoint": checkpoint.sha256, "manifest": file_sha256(manifest_path), "text": options.with_text}
+        identity = {"checkpoint": checkpoint.sha256, "manifest": file_sha256(manifest_path), **options.identity}
         folder.bind({"command": "predict", **identity})
         folder.progress("scoring", total_steps=len(entries), force=True)
         clock = _Clock(folder, len(entries))
@@ -45,7 +65,7 @@ def predict(
         for index, part in enumerate(parts):
             path = part_path(out, index)
             if not path.exists() or read_part(path).ids.tolist() != [entry.id for entry in part]:
-                write_part(path, score_part(checkpoint, part, waveform_folder, options.with_text, folder.check_stop))
+                write_part(path, score_part(checkpoint, part, waveform_folder, options, folder.check_stop))
             clock.advance(len(part))
         write_json(
             out / DONE,
@@ -58,7 +78,7 @@ def score_part(
     checkpoint: Checkpoint,
     entries: list[ManifestEntry],
     waveform_folder: Path,
-    with_text: bool,
+    options: ScoringOptions,
     check_stop: Callable[[], None] = lambda: None,
 ) -> Part:
     """Prepare and score some recordings; `check_stop` is asked before each."""
@@ -66,7 +86,10 @@ def score_part(
     for entry in entries:
         check_stop()
         waveforms.append(prepare(entry, waveform_folder, checkpoint.config.sampling_rate_hz))
-    scores = score(checkpoint.model, waveforms, checkpoint.tokenizer if with_text else None)
+    tokenizer = checkpoint.tokenizer if options.with_text else None
+    # Each part samples from its own seed, so that a run that goes on writes what one without a stop would.
+    seed = int(np.random.default_rng([options.seed, abs(entries[0].id)]).integers(2**31))
+    scores = score(checkpoint.model, waveforms, tokenizer, temperature=options.temperature, seed=seed)
     ids = np.array([entry.id for entry in entries], dtype=np.int64)
     return Part(ids, scores.abnormal_N, scores.labels_NC, scores.embedding_ND, scores.texts)
 

@@ -44,10 +44,10 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scoring_run, "PART_RECORDINGS", 10)
 
 
-def run(trained: tuple[Path, Path, Path], out: Path, text: bool = False) -> int:
+def run(trained: tuple[Path, Path, Path], out: Path, text: bool = False, **sampled: float) -> int:
     return predict(
         checkpoint_folder=trained[2], manifest_path=trained[0], waveform_folder=trained[1], out=out,
-        options=ScoringOptions(threads=1, device="cpu", with_text=text),
+        options=ScoringOptions(threads=1, device="cpu", with_text=text, **sampled),  # type: ignore[arg-type]
     )  # fmt: skip
 
 
@@ -93,6 +93,27 @@ def test_text_is_written_on_request(trained: tuple[Path, Path, Path], tmp_path: 
     assert len(texts) == 32
     assert all(texts)
     assert sum("sinus" in text for text in texts) > 16
+
+
+def texts_in(out: Path) -> list[str]:
+    return [text for part in read_parts(out) for text in part.texts]
+
+
+def test_sampled_text_hangs_on_its_seed_alone(trained: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    for name, sampled in {"a": (3.0, 1), "b": (3.0, 1), "c": (3.0, 2), "greedy": (0.0, 1)}.items():
+        run(trained, tmp_path / name, text=True, temperature=sampled[0], seed=sampled[1])
+    part_path(tmp_path / "b", 1).unlink()
+    run(trained, tmp_path / "b", text=True, temperature=3.0, seed=1)
+    assert texts_in(tmp_path / "a") == texts_in(tmp_path / "b")
+    assert len({tuple(texts_in(tmp_path / name)) for name in ("a", "c", "greedy")}) == 3
+    with pytest.raises(TrainingError, match="another seed"):
+        run(trained, tmp_path / "a", text=True, temperature=3.0, seed=2)
+
+
+@pytest.mark.parametrize(("temperature", "seed"), [(-1.0, 0), (float("nan"), 0), (0.7, -1)])
+def test_what_cannot_be_sampled_from_is_refused(temperature: float, seed: int) -> None:
+    with pytest.raises(TrainingError, match="allowed"):
+        ScoringOptions(temperature=temperature, seed=seed)
 
 
 def checkpoint_of(trained: tuple[Path, Path, Path]) -> Checkpoint:

@@ -37,15 +37,20 @@ def test_every_language_survives_a_tokenizer_of_any(tokenizer: TextTokenizer, te
     assert tokenizer.decode(ids) == told(text)
 
 
+def is_word(text: str) -> bool:
+    """Whether NFKC leaves no blank in it, as it does before the accent of a lone ´."""
+    return not any(map(str.isspace, unicodedata.normalize("NFKC", text)))
+
+
 @settings(max_examples=60, deadline=None)
-@given(text=st.text(st.characters(exclude_categories=["C", "Z"]), max_size=40))
+@given(text=st.text(st.characters(exclude_categories=["C", "Z"]), max_size=40).filter(is_word))
 def test_any_word_survives_by_its_bytes(text: str) -> None:
     assert told(TextTokenizer([]).decode(TextTokenizer([]).encode(text, 1000))) == told(text)
 
 
 def test_words_that_come_again_are_one_piece() -> None:
     tokenizer = TextTokenizer.train(CORPORA["English"] * 2, 200)
-    assert len(tokenizer.encode("Sinus rhythm. Left axis deviation.", 400)) == len("Sinus rhythm . Left axis deviation . EOS".split())
+    assert len(tokenizer.encode("Sinus rhythm. Left axis deviation.", 400)) == 8  # 5 words, 2 stops and the end
     for corpus in CORPORA.values():
         learned = TextTokenizer.train(corpus * 20, 200)
         assert all(len(learned.encode(text, 400)) < len(text.encode()) / 3 for text in corpus)
