@@ -29,6 +29,7 @@ from ecgfm_core.downstream.beat_learning import (
     train,
 )
 from ecgfm_core.errors import TrainingError
+from ecgfm_core.model.device import choose_device
 from ecgfm_core.model.ecgfm import Ecgfm
 from ecgfm_core.training.checkpoint import load_checkpoint
 from ecgfm_core.training.run_folder import RunFolder, write_json
@@ -103,6 +104,8 @@ def run(
     seeds: Sequence[int] = (0, 1, 2),
     rows: Sequence[str] | None = None,
     recipe: BeatRecipe = _RECIPE,
+    threads: int | None = None,
+    parent: int | None = None,
     say: Say = lambda _line: None,
 ) -> dict[str, Any]:
     """Train on DS1, score DS2, and write ``mit-bih.json`` and ``mit-bih.md`` into `out`; the same call goes on.
@@ -112,6 +115,7 @@ def run(
     data : folder or zip file of MIT-BIH
     checkpoint : folder of a pretrained network whose pretraining saw no recording of DS2; None leaves its row out
     out : folder of this run; intermediate features need about 15 KB a beat and backbone, 1.4 GB in all
+    threads, parent : of the CPU; the process whose end stops this one
 
     Returns
     -------
@@ -127,7 +131,8 @@ def run(
         raise TrainingError(f"Row {', '.join(unknown)} is unknown; {', '.join(ROWS)} are known")
     if FROZEN in asked and checkpoint is None:
         raise TrainingError("The frozen row needs a checkpoint; name one with --checkpoint")
-    with RunFolder(out).held() as folder:
+    choose_device("cpu", threads)
+    with RunFolder(out).held(parent) as folder:
         loaded = load_checkpoint(checkpoint) if checkpoint else None
         config = loaded.config if loaded else configs.build("tiny_cpu")
         identity = {"checkpoint": loaded.sha256 if loaded else None, "recipe": asdict(recipe)}
