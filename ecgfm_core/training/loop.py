@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ecgfm_core.configs import Config
 from ecgfm_core.errors import TrainingError
+from ecgfm_core.leads import STANDARD_LEADS
 from ecgfm_core.model.ecgfm import Ecgfm
 from ecgfm_core.training.checkpoint import load_state, save_state
 from ecgfm_core.training.dataset import Cache, Targets, batch_of
@@ -81,6 +82,7 @@ class Trainer:
             betas=_BETAS,
             fused=True,
         )
+        self.room_BLT = np.empty((self.config.batch, len(STANDARD_LEADS), self.config.crop_samples), dtype=np.float32)
         self.step_count = 0
         self.sums: dict[str, float] = {}
         self.counts: dict[str, float] = {}
@@ -92,7 +94,7 @@ class Trainer:
 
     def batch(self, cache: Cache, targets: Targets, rows: np.ndarray, random: np.random.Generator) -> Any:
         """Cut crops of some recordings."""
-        return TensorBatch.of(batch_of(cache, targets, rows, self.config, random), self.device)
+        return TensorBatch.of(batch_of(cache, targets, rows, self.config, random, self.room_BLT), self.device)
 
     def learning_rate(self, step: int) -> float:
         """Warm up linearly, then fall along a cosine."""

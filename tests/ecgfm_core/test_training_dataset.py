@@ -93,27 +93,9 @@ def test_the_cache_is_made_once_and_holds_every_recording(tmp_path: Path) -> Non
         np.testing.assert_allclose(cache.samples(index) * STEP_MV, prepare(entry, waveforms, 100.0), atol=STEP_MV)
 
 
-def test_an_interrupted_cache_is_made_again(tmp_path: Path) -> None:
-    manifest_path, waveforms = make(tmp_path, 3, 0)
-
-    def interrupt(done: int, _total: int) -> None:
-        if done == 2:
-            raise KeyboardInterrupt
-
+def test_a_missing_waveform_is_named(tmp_path: Path) -> None:
+    manifest_path, _ = make(tmp_path, 2, 0)
     entries = manifest.read(manifest_path)
-    with pytest.raises(KeyboardInterrupt):
-        Cache.open(tmp_path / "cache", entries, waveforms, 100.0, interrupt)
-    assert list((tmp_path / "cache").iterdir()) == []
-    assert len(Cache.open(tmp_path / "cache", entries, waveforms, 100.0, lambda *_: None)) == 3
-
-
-def test_a_damaged_cache_and_a_missing_waveform_are_named(tmp_path: Path) -> None:
-    manifest_path, waveforms = make(tmp_path, 2, 0)
-    entries = manifest.read(manifest_path)
-    cache = Cache.open(tmp_path / "cache", entries, waveforms, 100.0, lambda *_: None)
-    cache.path.write_bytes(b"12")
-    with pytest.raises(TrainingError, match="damaged"):
-        Cache.open(tmp_path / "cache", entries, waveforms, 100.0, lambda *_: None)
     with pytest.raises(EcgfmError, match=entries[0].sha256[:12]):
         prepare(entries[0], tmp_path / "elsewhere", 100.0)
 
@@ -162,6 +144,10 @@ def test_crops_are_whole_reproducible_and_padded(tmp_path: Path) -> None:
     assert long.sample_count_B.tolist() == [400] * 4
     assert not long.waveform_BLT[:, :, 400:].any()
     assert long.text_BS.shape == (4, max(len(ids) for ids in known.text_ids))
+    room_BLT = np.full((6, 12, 1000), np.nan, dtype=np.float32)
+    again = batch_of(cache, known, rows, configs.build("tiny_cpu", {**TINY, "crop_s": 10.0}), None, room_BLT)
+    np.testing.assert_array_equal(again.waveform_BLT, long.waveform_BLT)
+    assert np.shares_memory(again.waveform_BLT, room_BLT)
 
 
 @pytest.mark.parametrize(
