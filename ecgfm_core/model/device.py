@@ -28,7 +28,7 @@ def choose_device(name: str, threads: int | None) -> torch.device:
     if name == "cpu":
         torch.use_deterministic_algorithms(True, warn_only=True)
         # Nothing here reads memory before it writes it; filling it first costs a step 2 %.
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     device = torch.device(name)
     if device.index is not None:
         torch.cuda.set_device(device)

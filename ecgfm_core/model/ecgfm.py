@@ -91,7 +91,8 @@ class Ecgfm(nn.Module):
 
     def with_heads(self, seen: Contexts) -> Output:
         """Run the heads too."""
-        return Output(**vars(seen), **self.classify(seen.contexts_BND, seen.valid_BN))
+        abnormal_logit_B, label_logits_BC = self.classify(seen.contexts_BND, seen.valid_BN)
+        return Output(**vars(seen), abnormal_logit_B=abnormal_logit_B, label_logits_BC=label_logits_BC)
 
     def classify(self, contexts_BND: Tensor, valid_BN: Tensor | None) -> tuple[Tensor, Tensor]:
         """Give the logits of abnormal `[B]` and of the labels `[B, C]`; the backbone learns `head_gradient` of it."""
@@ -103,7 +104,7 @@ class Ecgfm(nn.Module):
         """Give logits of the next text token, by the same matrix that embeds it."""
         return linear(contexts_BSD, self.text_embedding.weight.to(contexts_BSD.dtype))
 
-    def embed(self, output: Output) -> Tensor:
+    def embed(self, output: Contexts) -> Tensor:
         """Sum up a recording for other heads `[B, 4 D]`: mean and deviation of its contexts and of its tokens."""
         parts = []
         for x_BND in (output.contexts_BND.float(), output.tokens_BND.float()):
@@ -118,7 +119,7 @@ class Ecgfm(nn.Module):
 
     @torch.inference_mode()
     def generate(
-        self, output: Output, token_count: int, *, temperature: float = 0.0, generator: torch.Generator | None = None
+        self, output: Contexts, token_count: int, *, temperature: float = 0.0, generator: torch.Generator | None = None
     ) -> Tensor:
         """Write text for a batch `[B, S]`, greedy at temperature 0, else sampled; PAD after EOS."""
         tokens_BND, batch = output.tokens_BND, output.tokens_BND.shape[0]

@@ -105,10 +105,7 @@ class _Writer:
         if not middle:
             return
         valid = None if output.valid_BN is None else output.valid_BN[middle]
-        chosen = Output(
-            output.tokens_BND[middle], output.contexts_BND[middle], valid, output.abnormal_logit_B[middle],
-            output.label_logits_BC[middle], None,
-        )  # fmt: skip
+        chosen = Contexts(output.tokens_BND[middle], output.contexts_BND[middle], valid, None)
         written = self.model.generate(
             chosen, self.model.config.text_tokens_max, temperature=self.temperature, generator=self.generator
         )

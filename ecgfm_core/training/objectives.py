@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ecgfm_core.configs import Config
-from ecgfm_core.model.ecgfm import BOS, PAD, UNKNOWN, Ecgfm, Output
+from ecgfm_core.model.ecgfm import BOS, PAD, UNKNOWN, Contexts, Ecgfm, Output
 from ecgfm_core.training.dataset import Batch
 
 PARTS = ("contrastive", "retrieval_accuracy", "information_nats", "abnormal", "labels", "text", "loss")
@@ -44,22 +44,26 @@ class Losses:
     parts: dict[str, Tensor]
 
 
-def losses_of(model: Ecgfm, batch: TensorBatch, *, word_dropout: float | None = None) -> tuple[Losses, Output]:
-    """Run the network once and weigh the three losses; randomness comes from torch's own generator."""
+def losses_of(model: Ecgfm, batch: TensorBatch, *, word_dropout: float | None = None) -> tuple[Losses, Contexts]:
+    """Run the network once and weigh the three losses; randomness comes from torch's own generator.
+
+    A task of weight 0 is not computed.
+    """
     config = model.config
     dropout = config.word_dropout if word_dropout is None else word_dropout
-    output = model(batch.waveform_BLT, batch.sample_count_B, text_inputs(batch.text_BS, dropout))
+    text_in_BS = text_inputs(batch.text_BS, dropout) if config.text_weight else None
+    output = model.contexts(batch.waveform_BLT, batch.sample_count_B, text_in_BS)
     parts: dict[str, Tensor] = {}
     total = output.tokens_BND.new_zeros((), dtype=torch.float32)
     if config.contrastive_weight:
         parts |= contrastive(model, output, batch.group_B)
         total = total + config.contrastive_weight * parts["contrastive"]
     if config.classification_weight:
-        parts |= classification(output, batch, config)
+        parts |= classification(model.with_heads(output), batch, config)
         known = [parts[name] for name in ("abnormal", "labels") if name in parts]
         if known:
             total = total + config.classification_weight * torch.stack(known).mean()
-    if config.text_weight and output.text_logits_BSV is not None:
+    if output.text_logits_BSV is not None:
         parts["text"] = text(output.text_logits_BSV, batch.text_BS)
         total = total + config.text_weight * parts["text"]
     parts["loss"] = total
@@ -77,7 +81,7 @@ def text_inputs(text_BS: Tensor, dropout: float) -> Tensor | None:
     return shifted_BS.masked_fill(hidden_BS, UNKNOWN)
 
 
-def contrastive(model: Ecgfm, output: Output, group_B: Tensor) -> dict[str, Tensor]:
+def contrastive(model: Ecgfm, output: Contexts, group_B: Tensor) -> dict[str, Tensor]:
     """InfoNCE of ``W_k c_t`` against ``z_{t+k}`` (van den Oord et al., 2018), in units of chance.
 
     Half of the negatives are other times of the same recording, half are tokens of other patients in the batch. Padded
@@ -88,34 +92,45 @@ def contrastive(model: Ecgfm, output: Output, group_B: Tensor) -> dict[str, Tens
     z_BND = functional.normalize(output.tokens_BND.float(), dim=-1)
     batch, tokens, width = z_BND.shape
     valid_BN = output.valid_BN if output.valid_BN is not None else z_BND.new_ones(batch, tokens, dtype=torch.bool)
-    predicted = model.predictors(output.contexts_BND).float().view(batch, tokens, -1, width)
-    predicted = functional.normalize(predicted, dim=-1)
-    inside_BJ, inside_ok_BJ = _pick(valid_BN, config.negatives // 2)
-    outside_BJD, outside_ok_BJ = _others(z_BND, valid_BN, group_B, config.negatives - config.negatives // 2)
-    inside_BJD = z_BND.gather(1, inside_BJ[..., None].expand(-1, -1, width))
-    candidates_BJD = torch.cat((inside_BJD, outside_BJD), dim=1)
-    ok_BJ = torch.cat((inside_ok_BJ, outside_ok_BJ), dim=1)
-    at_BJ = functional.pad(inside_BJ, (0, outside_BJD.shape[1]), value=-1)
-    loss, chance, hits, count = z_BND.new_zeros(4).unbind()
-    for place, horizon in enumerate(config.horizon_tokens):
-        anchors_BND, targets_BND = predicted[:, : tokens - horizon, place], z_BND[:, horizon:]
-        time_N = torch.arange(horizon, tokens, device=z_BND.device)
-        usable_BNJ = ok_BJ[:, None] & (at_BJ[:, None] != time_N[None, :, None])
-        wrong_BNJ = (anchors_BND @ candidates_BJD.mT).masked_fill(~usable_BNJ, float("-inf"))
-        right_BN1 = (anchors_BND * targets_BND).sum(-1, keepdim=True)
-        logits = torch.cat((right_BN1, wrong_BNJ), dim=-1) / config.temperature
-        counted_BN = valid_BN[:, horizon:] & usable_BNJ.any(-1)
-        each_BN = torch.logsumexp(logits, dim=-1) - logits[..., 0]
-        loss = loss + (each_BN * counted_BN).sum()
-        chance = chance + ((1 + usable_BNJ.sum(-1)).log() * counted_BN).sum()
-        hits = hits + ((right_BN1[..., 0] > wrong_BNJ.amax(-1)) & counted_BN).sum()
-        count = count + counted_BN.sum()
+    place_BJ, ok_BJ, at_BJ = _candidates(valid_BN, group_B, config.negatives)
+    # All horizons in one product; the last contexts have nothing to predict, at longer horizons a few more.
+    anchors = tokens - min(config.horizon_tokens)
+    time_NK = torch.arange(anchors, device=z_BND.device)[:, None] + torch.tensor(
+        config.horizon_tokens, device=z_BND.device
+    )
+    inside_NK, time_NK = time_NK < tokens, time_NK.clamp(max=tokens - 1)
+    first_B11 = tokens * torch.arange(batch, device=z_BND.device)[:, None, None]
+    # Looked up as embeddings are, whose gradient is the fastest to add up and the same every time.
+    candidates_BJD = functional.embedding(place_BJ, z_BND.view(-1, width))
+    targets_BNKD = functional.embedding(first_B11 + time_NK, z_BND.view(-1, width))
+    predicted = model.predictors(output.contexts_BND[:, :anchors]).float().view(batch, anchors, -1, width)
+    # Cosines over the temperature; the predictions' lengths are divided out of the products, which are fewer numbers.
+    scale_BNK1 = 1 / (predicted.norm(dim=-1, keepdim=True).clamp(min=1e-12) * config.temperature)
+    usable_BNKJ = ok_BJ[:, None, None] & (at_BJ[:, None, None] != time_NK[..., None])
+    wrong = (predicted.flatten(1, 2) @ candidates_BJD.mT).view(usable_BNKJ.shape) * scale_BNK1
+    wrong = wrong.masked_fill(~usable_BNKJ, float("-inf"))
+    right_BNK1 = (predicted * targets_BNKD).sum(-1, keepdim=True) * scale_BNK1
+    each_BNK = torch.logsumexp(torch.cat((right_BNK1, wrong), dim=-1), dim=-1) - right_BNK1[..., 0]
+    counted_BNK = valid_BN[:, time_NK] & inside_NK & usable_BNKJ.any(-1)
+    loss, count = (each_BNK * counted_BNK).sum(), counted_BNK.sum()
+    chance = ((1 + usable_BNKJ.sum(-1)).log() * counted_BNK).sum()
+    hits = ((right_BNK1[..., 0] > wrong.amax(-1)) & counted_BNK).sum()
     some = count.clamp(min=1)
     return {
         "contrastive": loss / chance.clamp(min=1e-6),
         "retrieval_accuracy": hits / some,
         "information_nats": (chance - loss).detach() / some,
     }
+
+
+def _candidates(valid_BN: Tensor, group_B: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Pick wrong candidates for each recording `[B, J]`: where in the batch, which count, and at which of its tokens."""
+    batch, tokens = valid_BN.shape
+    inside_BJ, inside_ok_BJ = _pick(valid_BN, count // 2)
+    outside_BJ, outside_ok_BJ = _others(valid_BN, group_B, count - count // 2)
+    first_B1 = tokens * torch.arange(batch, device=valid_BN.device)[:, None]
+    at_BJ = functional.pad(inside_BJ, (0, outside_BJ.shape[1]), value=-1)  # at none of its tokens where another's
+    return torch.cat((first_B1 + inside_BJ, outside_BJ), dim=1), torch.cat((inside_ok_BJ, outside_ok_BJ), dim=1), at_BJ
 
 
 def _pick(allowed_BP: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -125,14 +140,12 @@ def _pick(allowed_BP: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return best.indices, best.values >= 0
 
 
-def _others(z_BND: Tensor, valid_BN: Tensor, group_B: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Pick tokens of other patients for each recording `[B, J, D]` out of a random pool of the batch."""
-    _, tokens, width = z_BND.shape
+def _others(valid_BN: Tensor, group_B: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Pick tokens of other patients for each recording `[B, J]`, as places in the batch, out of a random pool of it."""
     pool_1P, pool_ok_1P = _pick(valid_BN.reshape(1, -1), count * _POOL_FACTOR)
-    flat_P = pool_1P[0]
-    allowed_BP = (group_B[flat_P // tokens] != group_B[:, None]) & pool_ok_1P
+    allowed_BP = (group_B[pool_1P[0] // valid_BN.shape[1]] != group_B[:, None]) & pool_ok_1P
     place_BJ, ok_BJ = _pick(allowed_BP, count)
-    return z_BND.reshape(-1, width)[flat_P[place_BJ]], ok_BJ
+    return pool_1P[0][place_BJ], ok_BJ
 
 
 def classification(output: Output, batch: TensorBatch, config: Config) -> dict[str, Tensor]:
@@ -153,5 +166,6 @@ def classification(output: Output, batch: TensorBatch, config: Config) -> dict[s
 
 def text(logits_BSV: Tensor, text_BS: Tensor) -> Tensor:
     """Cross-entropy of the next text token, in units of the vocabulary's chance; padding counts for nothing."""
-    each = functional.cross_entropy(logits_BSV.float().mT, text_BS, ignore_index=PAD, reduction="sum")
+    flat_MV = logits_BSV.flatten(0, 1).float()  # the vocabulary stays last in memory
+    each = functional.cross_entropy(flat_MV, text_BS.flatten(), ignore_index=PAD, reduction="sum")
     return each / ((text_BS != PAD).sum().clamp(min=1) * math.log(logits_BSV.shape[-1]))
