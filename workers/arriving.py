@@ -45,7 +45,10 @@ def _score(batch: ArrivalBatch, attempt: int, rows: Sequence[Recording], folder:
     ended = processes.run(batch, attempt, folder, _arguments(batch, folder), lambda: _progress(folder, len(rows)))
     if ended.exit_code == 0:
         for part in predict.read_parts(folder):
-            arrivals.freeze(batch=batch, attempt=attempt, rows=_predictions(part))
+            if len(part.ids):
+                arrivals.freeze(batch=batch, attempt=attempt, rows=_predictions(part))
+            for arrival in batch.arrivals.filter(recording__in=list(part.refused)):
+                arrivals.refuse(arrival=arrival, reason=part.refused[arrival.recording_id])
         job_state.finish(batch, attempt)
     elif ended.cancelled:
         processes.end(batch, attempt, ended)

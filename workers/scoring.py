@@ -72,7 +72,10 @@ def _arguments(run: ScoringRun, folder: Path) -> list[str]:
 
 def _store(run: ScoringRun, attempt: int, folder: Path, pulse: Pulse) -> None:
     """Write the predictions with the doubt that the labels deserve."""
-    entries = manifest.read(folder / "manifest.jsonl")
+    refused = predict.refused(folder)
+    entries = [entry for entry in manifest.read(folder / "manifest.jsonl") if entry.id not in refused]
+    if not entries:
+        return
     embedding_ND = np.concatenate([part.embedding for part in predict.read_parts(folder)])
     doubt = Doubt(entries, embedding_ND)
     first = 0

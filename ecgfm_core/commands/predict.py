@@ -1,6 +1,7 @@
 """``ecgfm predict``: score a manifest with a checkpoint."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from ecgfm_core.commands.options import Subparsers, add_run_options
@@ -18,7 +19,8 @@ def add(commands: Subparsers) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Score and say how many recordings were."""
+    """Score and say how many recordings were, and why some were not."""
+    from ecgfm_core import predict as results
     from ecgfm_core.model.scoring_run import ScoringOptions, predict
 
     options = ScoringOptions(parsed.threads, parsed.device, parsed.text, parsed.parent, parsed.temperature, parsed.seed)
@@ -26,5 +28,7 @@ def run(parsed: argparse.Namespace) -> int:
         checkpoint_folder=parsed.checkpoint, manifest_path=parsed.manifest, waveform_folder=parsed.waveforms,
         out=parsed.out, options=options,
     )  # fmt: skip
+    for reason in results.refused(parsed.out).values():
+        print(f"refused: {reason}", file=sys.stderr)
     print(f"{count:,} recordings scored: {parsed.out}")
     return 0

@@ -11,6 +11,7 @@ import numpy as np
 
 from ecgfm_core import manifest
 from ecgfm_core.errors import TrainingError
+from ecgfm_core.leads import STANDARD_LEADS, as_standard
 from ecgfm_core.manifest import ManifestEntry
 from ecgfm_core.model.device import choose_device, in_words
 from ecgfm_core.model.score import score
@@ -52,7 +53,10 @@ class ScoringOptions:
 def predict(
     *, checkpoint_folder: Path, manifest_path: Path, waveform_folder: Path, out: Path, options: ScoringOptions
 ) -> int:
-    """Score every recording of a manifest into `out`; returns how many; refuses an `out` of another checkpoint."""
+    """Score every recording of a manifest into `out`; returns how many; refuses an `out` of another checkpoint.
+
+    A recording with no lead that the model knows is refused by name, and the others go on: see `predict.refused`.
+    """
     with RunFolder(out).held(options.parent) as folder, in_words("score fewer recordings at once"):
         device = choose_device(options.device, options.threads)
         checkpoint = load_checkpoint(checkpoint_folder, device)
@@ -61,17 +65,33 @@ def predict(
         folder.bind({"command": "predict", **identity})
         folder.progress("scoring", total_steps=len(entries), force=True)
         clock = _Clock(folder, len(entries))
+        scored = 0
         parts = [entries[first : first + PART_RECORDINGS] for first in range(0, len(entries), PART_RECORDINGS)]
         for index, part in enumerate(parts):
             path = part_path(out, index)
-            if not path.exists() or read_part(path).ids.tolist() != [entry.id for entry in part]:
-                write_part(path, score_part(checkpoint, part, waveform_folder, options, folder.check_stop))
+            if not path.exists() or not _is_of(done := read_part(path), part):
+                done = score_part(checkpoint, part, waveform_folder, options, folder.check_stop)
+                write_part(path, done)
+            scored += len(done.ids)
             clock.advance(len(part))
-        write_json(
-            out / DONE,
-            {"count": len(entries), "parts": len(parts), "label_codes": list(checkpoint.label_codes), **identity},
-        )
-        return len(entries)
+        found = {"count": scored, "refused": len(entries) - scored, "parts": len(parts)}
+        write_json(out / DONE, {**found, "label_codes": list(checkpoint.label_codes), **identity})
+        return scored
+
+
+def _is_of(part: Part, entries: list[ManifestEntry]) -> bool:
+    """Whether a part that lies there is of these recordings."""
+    return [entry.id for entry in entries if entry.id not in part.refused] == part.ids.tolist()
+
+
+def _no_lead(entry: ManifestEntry) -> str:
+    """Say why a recording can't be scored; nothing if it can."""
+    if any(as_standard(entry.lead_names)):
+        return ""
+    return (
+        f"Recording {entry.id}: leads {', '.join(entry.lead_names)}; at least one of {', '.join(STANDARD_LEADS)}, or a "
+        "monitor's lead near one (MLII, MV1, CM5), is needed; name its leads and import it again"
+    )
 
 
 def score_part(
@@ -82,16 +102,23 @@ def score_part(
     check_stop: Callable[[], None] = lambda: None,
 ) -> Part:
     """Prepare and score some recordings; `check_stop` is asked before each."""
-    waveforms = []
-    for entry in entries:
+    refused = {entry.id: words for entry in entries if (words := _no_lead(entry))}
+    usable, waveforms = [entry for entry in entries if entry.id not in refused], []
+    for entry in usable:
         check_stop()
         waveforms.append(prepare(entry, waveform_folder, checkpoint.config.sampling_rate_hz))
+    if not usable:
+        width, labels = checkpoint.config.embedding_width, len(checkpoint.label_codes)
+        empty = np.empty((0, len(STANDARD_LEADS)), dtype=bool)
+        nothing = np.empty(0, dtype=np.int64)
+        return Part(nothing, np.empty(0), np.empty((0, labels)), np.empty((0, width)), [], empty, refused)
     tokenizer = checkpoint.tokenizer if options.with_text else None
     # Each part samples from its own seed, so that a run that goes on writes what one without a stop would.
     seed = int(np.random.default_rng([options.seed, abs(entries[0].id)]).integers(2**31))
     scores = score(checkpoint.model, waveforms, tokenizer, temperature=options.temperature, seed=seed)
-    ids = np.array([entry.id for entry in entries], dtype=np.int64)
-    return Part(ids, scores.abnormal_N, scores.labels_NC, scores.embedding_ND, scores.texts)
+    ids = np.array([entry.id for entry in usable], dtype=np.int64)
+    used = np.stack([waveform_LT.any(axis=1) for waveform_LT in waveforms])
+    return Part(ids, scores.abnormal_N, scores.labels_NC, scores.embedding_ND, scores.texts, used, refused)
 
 
 class _Clock:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ecgfm_core import leads
+from ecgfm_core.errors import RecordingError
 
 
 @pytest.mark.parametrize(
@@ -58,3 +59,35 @@ def test_a_recorded_lead_is_not_worked_out_again() -> None:
 def test_missing_samples_stay_missing_in_what_follows_from_them() -> None:
     given = np.array([[1, np.nan], [1, 1]], np.float32)
     assert np.isnan(leads.derive(("I", "II"), given, ("III",))).tolist() == [[False, True]]
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("ii", "II"),
+        ("mlii", "II"),
+        ("MLI", "I"),
+        ("MV1", "V1"),
+        ("MCL1", "V1"),
+        ("CM5", "V5"),
+        ("vf", "aVF"),
+        ("Vz", None),
+        ("ABP", None),
+    ],
+)
+def test_a_monitors_lead_stands_for_the_standard_lead_it_is_near(name: str, nearest: str | None) -> None:
+    assert leads.nearest_standard(name) == nearest
+
+
+def test_the_true_lead_goes_before_one_that_is_near_and_none_comes_twice() -> None:
+    assert leads.as_standard(("MLII", "V1", "II")) == ("", "V1", "II")
+    assert leads.as_standard(("CM5", "CC5", "Vx")) == ("V5", "", "")
+    assert leads.as_standard(("I", "i")) == ("I", "")
+
+
+def test_a_chosen_set_holds_what_follows_from_it() -> None:
+    assert leads.choose("v2, ii,I") == ("I", "II", "III", "aVR", "aVL", "aVF", "V2")
+    assert leads.choose("MLII") == ("II",)
+    assert leads.complete({"I", "V1"}) == ("I", "V1")
+    with pytest.raises(RecordingError, match="Leads 'II,Vz': 'Vz' is no lead known here; I, II, III"):
+        leads.choose("II,Vz")

@@ -9,16 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgfm_core import configs, manifest
+from ecgfm_core import configs, manifest, waveform
 from ecgfm_core.errors import FormatError, TrainingError
+from ecgfm_core.leads import STANDARD_LEADS
 from ecgfm_core.model import scoring_run
 from ecgfm_core.model.score import score
 from ecgfm_core.model.scoring_run import ScoringOptions, predict
-from ecgfm_core.predict import Part, part_path, read_part, read_parts, write_part
+from ecgfm_core.predict import Part, part_path, read_part, read_parts, refused, write_part
+from ecgfm_core.recording import Recording
 from ecgfm_core.training.checkpoint import Checkpoint, load_checkpoint
 from ecgfm_core.training.dataset import prepare
 from ecgfm_core.training.pretrain import TrainingOptions, pretrain
-from tests.ecgfm_core.tiny_data import TINY, make
+from tests.ecgfm_core.tiny_data import TINY, beats, entry_of, make
 
 
 @pytest.fixture(scope="module")
@@ -154,8 +156,48 @@ def test_a_missing_waveform_fails_in_words(trained: tuple[Path, Path, Path], tmp
     assert "can't be read" in (tmp_path / "out" / "failure.txt").read_text()
 
 
+def recording_with(folder: Path, number: int, names: tuple[str, ...], rate_hz: float) -> manifest.ManifestEntry:
+    rows_LT = beats(False, np.random.default_rng(number), 5.0, rate_hz)[: len(names)]
+    packed = waveform.pack(Recording(f"n{number}", names, rows_LT, rate_hz))
+    waveform.store(packed, folder)
+    return entry_of(packed, number, 0, "test")
+
+
+def test_any_leads_at_any_rate_are_scored_and_a_recording_without_a_known_lead_is_refused(
+    trained: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    known = [("MLII", "V1"), ("lead ii", "i"), ("V5",), ("ABP", "mcl1")]
+    sets = [*known[:2], ("Vz", "ECG 1"), *known[2:], ("ABP",)]
+    rates = (360.0, 257.0, 128.0, 1000.0, 100.0, 250.0)
+    entries = [
+        recording_with(tmp_path / "w", n, one, rate) for n, (one, rate) in enumerate(zip(sets, rates, strict=False))
+    ]
+    manifest.write(tmp_path / "m.jsonl", entries)
+    run((tmp_path / "m.jsonl", tmp_path / "w", trained[2]), tmp_path / "out")
+    part = next(read_parts(tmp_path / "out"))
+    assert part.ids.tolist() == [0, 1, 3, 4]
+    used = [{STANDARD_LEADS[lead] for lead in np.flatnonzero(row)} for row in part.leads_used]
+    assert used == [{"II", "V1"}, set(STANDARD_LEADS[:6]), {"V5"}, {"V1"}]
+    assert np.isfinite(part.abnormal_probability).all()
+    reasons = refused(tmp_path / "out")
+    assert list(reasons) == [2, 5]
+    assert reasons[2].startswith("Recording 2: leads Vz, ECG 1; at least one of I, II, III, aVR")
+    assert json.loads((tmp_path / "out" / "done.json").read_text())["refused"] == len(reasons)
+    kept = part_path(tmp_path / "out", 0).stat().st_mtime_ns
+    assert run((tmp_path / "m.jsonl", tmp_path / "w", trained[2]), tmp_path / "out") == 4
+    assert part_path(tmp_path / "out", 0).stat().st_mtime_ns == kept
+
+
+def test_a_run_of_refused_recordings_alone_ends_well(trained: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    manifest.write(tmp_path / "m.jsonl", [recording_with(tmp_path / "w", 7, ("Vx", "Vy"), 500.0)])
+    assert run((tmp_path / "m.jsonl", tmp_path / "w", trained[2]), tmp_path / "out") == 0
+    assert list(refused(tmp_path / "out")) == [7]
+
+
 def test_a_damaged_part_is_named(tmp_path: Path) -> None:
-    part = Part(np.arange(2), np.zeros(2), np.zeros((2, 3)), np.zeros((2, 4)), ["a", "Übergang"])
+    part = Part(
+        np.arange(2), np.zeros(2), np.zeros((2, 3)), np.zeros((2, 4)), ["a", "Übergang"], np.ones((2, 12), bool)
+    )
     write_part(part_path(tmp_path, 0), part)
     assert read_part(part_path(tmp_path, 0)).texts == ["a", "Übergang"]
     write_part(part_path(tmp_path, 1), replace(part, texts=["only one"]))
