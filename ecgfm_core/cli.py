@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ecgfm_core.commands import bench, list_configs, predict, pretrain, simulate, transfer, verify_release
+from ecgfm_core.commands import bench, finetune, list_configs, predict, pretrain, simulate, transfer, verify_release
 from ecgfm_core.errors import EcgfmError
 from ecgfm_core.training.run_folder import EXIT_FAILED, EXIT_STOPPED, Stopped
 
@@ -13,6 +13,7 @@ COMMANDS = (
     transfer,
     predict,
     bench,
+    finetune,
     simulate,
     verify_release,
     list_configs,

@@ -1,14 +1,19 @@
 """``ecgfm bench``: one table of a public set's task, five ways to learn it side by side."""
 
 import argparse
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ecgfm_core import configs
 from ecgfm_core.commands import bench_mitdb
 from ecgfm_core.commands.options import Subparsers, add_config_options, add_machine_options, changes
 from ecgfm_core.errors import EcgfmError
 
-_CONTRASTIVE = {"classification_weight": 0.0, "text_weight": 0.0}
+if TYPE_CHECKING:
+    from ecgfm_core.downstream.learn import Recipe
+
+CONTRASTIVE = {"classification_weight": 0.0, "text_weight": 0.0}
 
 
 def add(commands: Subparsers) -> None:
@@ -25,12 +30,15 @@ def add(commands: Subparsers) -> None:
     parser.set_defaults(run=run)
 
 
-def add_set_options(parser: argparse.ArgumentParser) -> None:
+def add_set_options(parser: argparse.ArgumentParser, needed: bool = True) -> None:
     """Add what names a task: the set, its folder, its splits, and what is learnt how."""
     parser.add_argument(
-        "set_key", metavar="SET", help="ptb-xl, cpsc2018, georgia, ptb, incart, cinc2020, hefei or mitdb"
+        "set_key",
+        metavar="SET",
+        nargs=None if needed else "?",
+        help="ptb-xl, cpsc2018, georgia, ptb, incart, cinc2020, hefei" + (", mitdb" if needed else ""),
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder of the set as published")
+    parser.add_argument("--data", type=Path, required=needed, help="folder of the set as published")
     parser.add_argument("--task", default="", help="a task of the set (default its usual one)")
     parser.add_argument("--train-folds", default="", help="for example 1-6 (default all that don't judge)")
     parser.add_argument("--validate-fold", type=int, help="default the last but one")
@@ -48,37 +56,33 @@ def run(parsed: argparse.Namespace) -> int:
     """Bench and say where the page lies."""
     if parsed.set_key == "mitdb":
         return bench_mitdb.run(parsed)
-    config = configs.build(parsed.config, {**_CONTRASTIVE, **changes(parsed.set)})
+    config = configs.build(parsed.config, {**CONTRASTIVE, **changes(parsed.set)})
     from ecgfm_core.downstream import bench, learn
 
     rows = tuple(parsed.rows.split(",")) if parsed.rows else learn.ROWS
     shared = bench_options(parsed, config)
     if parsed.positives_min is not None:
         shared["positives_min"] = parsed.positives_min
-    options = bench.BenchOptions(
-        rows=rows, seeds=parsed.seeds, fractions=_fractions(parsed.fractions), checkpoint=parsed.checkpoint, **shared
-    )
+    options = bench.BenchOptions(rows=rows, seeds=parsed.seeds, fractions=_fractions(parsed.fractions), **shared)
     page = bench.bench(parsed.set_key, parsed.data, parsed.task, parsed.out, options)
     print((parsed.out / "results.md").read_text(encoding="utf-8"))
     print(f"page: {page}")
     return 0
 
 
-def bench_options(parsed: argparse.Namespace, config: configs.Config) -> dict:
+def bench_options(parsed: argparse.Namespace, config: configs.Config) -> dict[str, Any]:
     """Give the options of `add_set_options` as a bench takes them."""
     from ecgfm_core.downstream.sets import Protocol
 
     protocol = Protocol(parsed.train_folds, parsed.validate_fold, parsed.test_fold, parsed.split_seed)
     return {
-        "config": config, "protocol": protocol, "weights": parsed.weights, "store": parsed.store,
-        "recipe": recipe(parsed.recipe), "threads": parsed.threads, "device": parsed.device, "parent": parsed.parent,
+        "config": config, "checkpoint": parsed.checkpoint, "protocol": protocol, "weights": parsed.weights,
+        "store": parsed.store, "recipe": recipe(parsed.recipe), "threads": parsed.threads, "device": parsed.device, "parent": parsed.parent,
     }  # fmt: skip
 
 
-def recipe(assignments: list[str]):  # noqa: ANN201 - its module loads torch
-    """Change fields of the usual recipe."""
-    from dataclasses import fields, replace
-
+def recipe(assignments: list[str]) -> "Recipe":
+    """Change fields of the usual recipe; refuses unknown ones."""
     from ecgfm_core.downstream.learn import Recipe
 
     usual = Recipe()

@@ -68,8 +68,8 @@ class BenchOptions:
             raise TrainingError(f"{self.seeds} seeds, fractions {self.fractions}: 1 or more, and 0 to 1, are allowed")
         if self.config.classification_weight or self.config.text_weight:
             raise TrainingError(
-                "A bench pretrains contrastively alone, so that no row has seen a label: leave classification_weight and "
-                "text_weight at 0, or train with ecgfm pretrain and name the checkpoint"
+                "A bench pretrains contrastively alone, so that no row has seen a label: leave "
+                "classification_weight and text_weight at 0, or train with ecgfm pretrain and name the checkpoint"
             )
 
 
@@ -87,6 +87,17 @@ class Fit:
         return f"{self.row}-{100 * self.fraction:g}-{self.seed}"
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A task with all that is needed to learn it."""
+
+    title: str
+    task: Task
+    weights: challenge.Weights | None
+    start: Checkpoint
+    cache: Cache
+
+
 def bench(set_key: str, source: Path, task_name: str, out: Path, options: BenchOptions) -> Path:
     """Fill the table and write ``results.json``, ``results.md`` and ``results.html``; returns the page's path.
 
@@ -102,33 +113,54 @@ def bench(set_key: str, source: Path, task_name: str, out: Path, options: BenchO
     Stopped
         When asked to stop.
     """
-    set_key, (chosen, task_name) = set_key, public_set(set_key, task_name)
-    weights = challenge.read_weights(options.weights) if options.weights else None
     with RunFolder(out).held(options.parent) as folder, in_words(_ADVICE):
-        with Bar("reading", "recording", folder) as bar:
-            stored = store_set(source, options.store or out / "set", bar.to)
-        task = task_of(set_key, task_name, stored, options.protocol)
-        if weights and not set(task.classes) <= set(weights.classes):
-            raise TrainingError(f"Task {task_name} has classes that the challenge does not score; take task scored")
-        folder.bind(_identity(task, options))
-        start = _start(task, stored, out, options)
-        with Bar("preparing", "recording", folder) as bar:
-            cache = Cache.open(
-                out / "cache", task.entries, stored.waveforms, start.config.sampling_rate_hz, bar.to
-            )  # fmt: skip
-        fits = [Fit(row, share, seed) for seed in range(options.seeds) for share in options.fractions
-                for row in options.rows]  # fmt: skip
-        _fit_all(fits, task, start, cache, out / "fits", options, folder)
-        found = results.collect(task, out / "fits", fits, weights, options.positives_min)
-        return results.write(out, {"title": f"{chosen.title}, {task_name}", **_about(task, start, options), **found})
+        ready = setup(set_key, source, task_name, out, options, folder, {"command": "bench"})
+        fits = [
+            Fit(row, share, seed)
+            for seed in range(options.seeds)
+            for share in options.fractions
+            for row in options.rows
+        ]  # fmt: skip
+        _fit_all(fits, ready, out / "fits", options, folder)
+        found = results.collect(ready.task, out / "fits", fits, ready.weights, options.positives_min)
+        return results.write(out, {"title": ready.title, **_about(ready.task, ready.start, options), **found})
+
+
+def setup(
+    set_key: str,
+    source: Path,
+    task_name: str,
+    out: Path,
+    options: BenchOptions,
+    folder: RunFolder,
+    about: dict[str, Any],
+) -> Prepared:
+    """Store the set, make the task, pretrain or load the network, and prepare the waveforms; each is done once.
+
+    `about` ties the run's folder to its command, with what else must stay the same.
+    """
+    chosen, task_name = public_set(set_key, task_name)
+    weights = challenge.read_weights(options.weights) if options.weights else None
+    with Bar("reading", "recording", folder) as bar:
+        stored = store_set(source, options.store or out / "set", bar.to)
+    task = task_of(set_key, task_name, stored, options.protocol)
+    if weights and set(task.classes) != set(weights.classes):
+        raise TrainingError(
+            f"Task {task_name} is not what the challenge's weights score; take task scored of a CinC set"
+        )
+    folder.bind({**about, **_identity(task, options)})
+    start = _start(task, stored, out, options)
+    with Bar("preparing", "recording", folder) as bar:
+        cache = Cache.open(out / "cache", task.entries, stored.waveforms, start.config.sampling_rate_hz, bar.to)
+    return Prepared(f"{chosen.title}, {task_name}", task, weights, start, cache)
 
 
 def _identity(task: Task, options: BenchOptions) -> dict[str, Any]:
     """Say what must stay the same for results to lie in one folder; rows, seeds and fractions may grow."""
     start = options.checkpoint or options.config
     return {
-        "command": "bench", "set": task.set_name, "task": task.name, "data": digest(task),
-        "start": str(start.resolve()) if isinstance(start, Path) else start.to_dict(), "recipe": asdict(options.recipe),
+        "set": task.set_name, "task": task.name, "data": digest(task), "recipe": asdict(options.recipe),
+        "start": load_checkpoint(start).sha256 if isinstance(start, Path) else start.to_dict(),
     }  # fmt: skip
 
 
@@ -186,25 +218,20 @@ def part_of(task: Task, fraction: float, seed: int) -> np.ndarray:
     return np.sort(rows[drawn[:enough]])
 
 
-def _fit_all(
-    fits: Sequence[Fit],
-    task: Task,
-    start: Checkpoint,
-    cache: Cache,
-    folder: Path,
-    options: BenchOptions,
-    run: RunFolder,
-) -> None:
+def _fit_all(fits: Sequence[Fit], ready: Prepared, folder: Path, options: BenchOptions, run: RunFolder) -> None:
+    """Train what is not there yet."""
     folder.mkdir(exist_ok=True)
+    task = ready.task
     left = [fit for fit in fits if not (folder / f"{fit.name}.json").exists()]
-    asked_rows = np.concatenate((task.rows("validate"), task.rows("test")))
+    validate_rows = task.rows("validate")
+    asked_rows = np.concatenate((validate_rows, task.rows("test")))
     with Bar("training", "fit", run) as bar:
         for index, fit in enumerate(left):
             rows, began = part_of(task, fit.fraction, fit.seed), time.monotonic()
             with bar.part(index, len(left), fit.name) as steps:
                 probability_NC = learn.fit(
-                    fit.row, start=start, cache=cache, targets_NC=task.targets_NC, train_rows=rows,
-                    validate_rows=task.rows("validate"), asked_rows=asked_rows, recipe=options.recipe, seed=fit.seed,
+                    fit.row, start=ready.start, cache=ready.cache, targets_NC=task.targets_NC, train_rows=rows,
+                    validate_rows=validate_rows, asked_rows=asked_rows, recipe=options.recipe, seed=fit.seed,
                     progress=steps,
                 )  # fmt: skip
             spent = time.monotonic() - began

@@ -191,9 +191,17 @@ def _classifier(row: str, start: Checkpoint, class_count: int) -> Classifier:
     else:
         backbone = Ecgfm(start.config, len(start.label_codes), start.tokenizer.count)
     backbone.requires_grad_(row not in _FROZEN)
-    head = LinearHead if row == FROZEN_LINEAR else AttentionHead
     device = next(start.model.parameters()).device
-    return Classifier(backbone, head(start.config.width, class_count)).to(device)
+    return Classifier(backbone, _head(row, start.config.width, class_count)).to(device)
+
+
+def _head(row: str, width: int, class_count: int) -> nn.Module:
+    return (LinearHead if row == FROZEN_LINEAR else AttentionHead)(width, class_count)
+
+
+def untrained(row: str, config: Config, label_count: int, token_count: int, class_count: int) -> Classifier:
+    """Give a network of the form that `train` gives, to load weights into."""
+    return Classifier(Ecgfm(config, label_count, token_count), _head(row, config.width, class_count))
 
 
 def windows(sample_count: int, config: Config, hop_share: float) -> list[int]:

@@ -75,8 +75,8 @@ def _head(results: dict[str, Any]) -> str:
     return (
         f"<h1>{escape(results['title'])}</h1><p>Recordings: {sizes}; no patient and no near-duplicate in two splits. "
         f"{counted} of {len(results['classes'])} classes have {results['positives_min']} or more positives and "
-        f"negatives in the test split; macro means are over them. Thresholds from validation. {results['seeds']} seeds; "
-        f"95 % intervals over patients and seeds jointly.</p><ul>{remarks}</ul>"
+        f"negatives in the test split; macro means are over them. Thresholds from validation. {results['seeds']} "
+        f"seeds; 95 % intervals over patients and seeds jointly.</p><ul>{remarks}</ul>"
     )
 
 

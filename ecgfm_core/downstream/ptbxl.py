@@ -1,4 +1,4 @@
-"""PTB-XL's six tasks, after Wagner et al., "PTB-XL" (2020) and Strodthoff et al., "Deep learning for ECG analysis" (2020).
+"""PTB-XL's six tasks: Wagner et al., "PTB-XL" (2020), Strodthoff et al., "Deep learning for ECG analysis" (2020).
 
 A statement is present whatever its likelihood; a recording without any statement of a task is no part of it.
 """

@@ -45,9 +45,8 @@ class Answers:
     recordings: float
     seconds: float
 
-    @property
-    def said_SNC(self) -> np.ndarray:
-        """What is said to be present."""
+    def said(self) -> np.ndarray:
+        """What is said to be present, `[S, N, C]`."""
         return self.probability_SNC >= self.thresholds_SC[:, None]
 
 
@@ -81,7 +80,7 @@ def collect(
     task: Task, folder: Path, fits: Sequence["Fit"], weights: challenge.Weights | None, positives_min: int
 ) -> dict[str, Any]:
     """Give every figure that the pages show, each with its 95 % interval."""
-    weights = _in_order(weights, task.classes)
+    weights = weights_in_order(weights, task.classes) if weights else None
     groups: dict[tuple[str, float], list[Fit]] = {}
     for fit in fits:
         groups.setdefault((fit.row, fit.fraction), []).append(fit)
@@ -107,10 +106,8 @@ def collect(
     }  # fmt: skip
 
 
-def _in_order(weights: challenge.Weights | None, classes: tuple[str, ...]) -> challenge.Weights | None:
-    """Put the weights in the order of the task's columns."""
-    if weights is None:
-        return None
+def weights_in_order(weights: challenge.Weights, classes: tuple[str, ...]) -> challenge.Weights:
+    """Put the weights in the order of a task's columns."""
     place = [weights.classes.index(name) for name in classes]
     return challenge.Weights(classes, weights.weights_CC[np.ix_(place, place)])
 
@@ -125,7 +122,7 @@ def _draw(answers: Answers, weights: challenge.Weights | None, positives_min: in
     )
     for name, micro in (("macro_f1", False), ("micro_f1", True)):
         metric = functools.partial(metrics.resampled_f1, micro=micro, positives_min=positives_min)
-        yield name, draw(metric, answers.said_SNC)
+        yield name, draw(metric, answers.said())
     if weights is not None and answers.challenge_SNC is not None:
         yield "challenge", draw(functools.partial(challenge.resampled, weights=weights), answers.challenge_SNC)
 
@@ -160,10 +157,10 @@ def _classes(task: Task, full: dict[str, Answers], positives_min: int) -> list[d
             }
             line["rows"][row]["threshold"] = float(one.thresholds_SC[:, column].mean())
             if column in scored:
+                probability_SN1 = one.probability_SNC[..., [column]]
                 area = bootstrap.interval(
-                    metrics.resampled_macro_auroc, one.target_NC[:, [column]], one.probability_SNC[..., [column]], _SEED,
-                    groups=one.groups,
-                )  # fmt: skip
+                    metrics.resampled_macro_auroc, one.target_NC[:, [column]], probability_SN1, _SEED, groups=one.groups
+                )
                 line["rows"][row]["auroc_interval"] = area.to_dict()
     return rows
 

@@ -26,7 +26,9 @@ def recording_mv(index: int, seconds: float = 4.0, rate_hz: float = 100.0) -> np
     stretch = random.uniform(0.7, 1.3)  # a heart rate of its own
     long_LT = beats(bool(index % 2), random, seconds * 1.5, rate_hz)
     places = np.arange(round(seconds * rate_hz)) * stretch
-    return np.stack([np.interp(places, np.arange(long_LT.shape[1]), lead_T) for lead_T in long_LT]).astype(np.float32)
+    gains_L1 = random.uniform(0.2, 1.8, (12, 1))  # and an axis of its own, or two could pass for near-duplicates
+    leads_LT = np.stack([np.interp(places, np.arange(long_LT.shape[1]), lead_T) for lead_T in long_LT])
+    return (gains_L1 * leads_LT).astype(np.float32)
 
 
 def _steps(waveform_mv: np.ndarray) -> np.ndarray:
