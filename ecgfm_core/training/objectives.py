@@ -124,7 +124,7 @@ def contrastive(model: Ecgfm, output: Contexts, group_B: Tensor) -> dict[str, Te
 
 
 def _candidates(valid_BN: Tensor, group_B: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Pick wrong candidates for each recording `[B, J]`: where in the batch, which count, and at which of its tokens."""
+    """Pick wrong candidates for each recording `[B, J]`: where in the batch, which count, at which own token."""
     batch, tokens = valid_BN.shape
     inside_BJ, inside_ok_BJ = _pick(valid_BN, count // 2)
     outside_BJ, outside_ok_BJ = _others(valid_BN, group_B, count - count // 2)

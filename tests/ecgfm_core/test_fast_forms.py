@@ -68,6 +68,22 @@ def test_the_convolution_is_torchs_padded_with_the_past(kernel: int, stride: int
     close(torch.autograd.grad(layer(x_BTC), given, seen), torch.autograd.grad(expected, given, seen))
 
 
+def plain_rotation(x: torch.Tensor, angles: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """Each pair of features, one of either half, as a complex number times one of length 1."""
+    first, second = x.chunk(2, dim=-1)
+    turned = torch.complex(first, second) * torch.complex(*angles)
+    return torch.cat((turned.real, turned.imag), dim=-1)
+
+
+def test_rotation_is_a_product_of_complex_numbers_with_its_gradient() -> None:
+    joined, angles = inputs(2, 9, 3, 4, 8), rotary_angles(5, 9, 8, torch.device("cpu"))
+    x = joined.permute(2, 0, 3, 1, 4)[1]
+    seen = inputs(*x.shape, seed=1).detach()
+    found, expected = rotate(x, angles), plain_rotation(x, angles)
+    close((found,), (expected,))
+    close(torch.autograd.grad(found, joined, seen), torch.autograd.grad(expected, joined, seen))
+
+
 def test_attention_is_the_softmax_over_the_past() -> None:
     torch.manual_seed(0)
     config = configs.build("tiny_cpu")
@@ -78,7 +94,7 @@ def test_attention_is_the_softmax_over_the_past() -> None:
     def plain(x: torch.Tensor) -> torch.Tensor:
         joined = block.query_key_value(block.attention_norm(x)).view(2, 37, 3, config.heads, features)
         queries, keys, values = joined.permute(2, 0, 3, 1, 4)
-        scores = rotate(queries, angles) @ rotate(keys, angles).mT / features**0.5
+        scores = plain_rotation(queries, angles) @ plain_rotation(keys, angles).mT / features**0.5
         future = torch.ones(37, 37, dtype=torch.bool).triu(1)
         seen = scores.masked_fill(future, float("-inf")).softmax(-1) @ values
         x = x + block.attention_out(seen.transpose(1, 2).reshape(x.shape))
