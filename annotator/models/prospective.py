@@ -117,3 +117,8 @@ class Arrival(models.Model):
 
     def __str__(self) -> str:
         return f"Arrival {self.pk}"
+
+    @property
+    def why(self) -> str:
+        """Why it has no prediction: the reason of its own, or of its batch."""
+        return self.reason or (self.batch.failure if self.batch else "")

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from annotator.pages.manage import checkpoints, datasets, overview, people, releases, rounds, training
+from annotator.pages.manage import checkpoints, datasets, overview, people, prospective, releases, rounds, training
 
 urlpatterns = [
     path("manage", overview.overview, name="manage"),
@@ -24,6 +24,11 @@ urlpatterns = [
     path("manage/rounds/<int:pk>/fill", rounds.fill, name="manage-round-fill"),
     path("manage/rounds/<int:pk>/open", rounds.open_, name="manage-round-open"),
     path("manage/rounds/<int:pk>/close", rounds.close, name="manage-round-close"),
+    path("manage/prospective", prospective.prospective, name="manage-prospective"),
+    path("manage/prospective/<int:pk>", prospective.prospective_test, name="manage-prospective-test"),
+    path("manage/prospective/<int:pk>/end", prospective.end, name="manage-prospective-end"),
+    path("manage/prospective/<int:pk>/read", prospective.read, name="manage-prospective-read"),
+    path("manage/prospective/<int:pk>/try-again", prospective.try_again, name="manage-prospective-again"),
     path("manage/releases", releases.releases, name="manage-releases"),
     path("manage/releases/<int:number>", releases.release, name="manage-release"),
     path("manage/releases/<int:number>/cancel", releases.cancel_release, name="manage-release-cancel"),

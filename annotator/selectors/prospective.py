@@ -144,6 +144,11 @@ class Day:
     quantiles: dict[float, float]
     drift: Drift | None
 
+    @property
+    def median(self) -> float:
+        """The middle score of the day."""
+        return self.quantiles[0.5]
+
 
 class Figures:
     """Everything a test shows, read from the rows once."""
@@ -212,6 +217,12 @@ class Figures:
         """The last seven days with arrivals against the reference."""
         last = {day.day for day in self.days[-7:]}
         return self._drift([case.score for case in self.cases if case.day in last])
+
+    @cached_property
+    def reference_quantiles(self) -> dict[str, float]:
+        """The quantiles of the reference; empty while there is none."""
+        scores = self.reference["scores"]
+        return dict(zip(map(str, QUANTILES), np.quantile(scores, QUANTILES).tolist(), strict=True)) if scores else {}
 
     @property
     def alarms(self) -> list[Day]:

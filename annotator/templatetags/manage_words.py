@@ -9,6 +9,7 @@ from django.urls import reverse
 from annotator.models import CuratedRelease, ImportRun, ScoringRun, TrainingRun
 from annotator.models.jobs import Job, JobState
 from annotator.selectors.loop import ACTIVE
+from ecgfm_core.prospective import Figure
 
 register = template.Library()
 LOSSES = {"loss": "total loss"} | {part: f"{part} loss" for part in ("contrastive", "abnormal", "labels", "text")}
@@ -58,6 +59,12 @@ def lasting(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s".removesuffix(" 0 s")
     return f"{whole // 3600} h {whole % 3600 // 60} min".removesuffix(" 0 min")
+
+
+@register.filter
+def interval(figure: Figure) -> str:
+    """Say a figure's 95 % interval."""
+    return "" if figure.low is None else f"{figure.low:.3f} to {figure.high:.3f}"
 
 
 @register.filter

@@ -12,6 +12,7 @@ from annotator.models import (
     Dataset,
     ImportIssue,
     ImportRun,
+    ProspectiveTest,
     Role,
     Round,
     ScoringRun,
@@ -140,6 +141,10 @@ def small_world() -> dict[str, Any]:
         "checkpoint": checkpoint("current"),
         "release": release(),
     }
+    rows["prospective"] = ProspectiveTest.objects.create(
+        name="Online month", checkpoint=rows["checkpoint"], dataset=rows["run"].dataset, threshold=0.5,
+        threshold_origin="chosen by hand", reference={}, created_by=admin(),
+    )  # fmt: skip
     row = Round.objects.create(number=1, scheme=scheme(), budget=6, created_by=admin())
     row.datasets.set(Dataset.objects.all())
     return rows | {"round": row, "person": someone("ada")}

@@ -16,6 +16,8 @@ ROWS = {
     "manage-training-run": "training", "manage-training-cancel": "training",
     "manage-promote": "checkpoint", "manage-score": "checkpoint",
     "manage-round": "round", "manage-round-fill": "round", "manage-round-open": "round", "manage-round-close": "round",
+    "manage-prospective-test": "prospective", "manage-prospective-end": "prospective",
+    "manage-prospective-read": "prospective", "manage-prospective-again": "prospective",
     "manage-release": "release", "manage-release-cancel": "release",
     "manage-person-password": "person", "manage-person-role": "person", "manage-person-deactivate": "person",
     "manage-person-activate": "person",
@@ -25,11 +27,13 @@ POST_ONLY = {
     "manage-score",
     "manage-round-fill", "manage-round-open", "manage-round-close", "manage-release-cancel", "manage-person-password",
     "manage-person-role", "manage-person-deactivate", "manage-person-activate",
+    "manage-prospective-end", "manage-prospective-read", "manage-prospective-again",
 }  # fmt: skip
+RESEARCHERS_READ = {"manage-prospective", "manage-prospective-test"}
 NAMES = [pattern.name for pattern in manage_urls.urlpatterns]
 LIVE = [
     "manage", "manage-import", "manage-training", "manage-training-run", "manage-checkpoints", "manage-round",
-    "manage-releases", "manage-release",
+    "manage-releases", "manage-release", "manage-prospective-test",
 ]  # fmt: skip
 PAGES = [name for name in NAMES if name not in POST_ONLY]
 
@@ -54,7 +58,8 @@ def test_every_address_refuses_every_role_but_the_admin(client, name):
     for role in set(Role) - {Role.ADMIN}:
         client.force_login(someone(f"some-{role}", role))
         for method in (client.get, client.post):
-            assert method(place).status_code == 403, (name, role)
+            reads = role == Role.RESEARCHER and name in RESEARCHERS_READ and method == client.get
+            assert method(place).status_code == ((404 if name in ROWS else 200) if reads else 403), (name, role)
     assert not AuditEvent.objects.exists()
 
 
@@ -86,6 +91,7 @@ def test_empty_pages_say_what_to_do(client):
     assert "Train a model" in said["manage-checkpoints"]
     assert "plan the first below" in said["manage-rounds"]
     assert "No release yet" in said["manage-releases"]
+    assert "No prospective test yet" in said["manage-prospective"]
     assert "Nothing yet" in said["manage-audit"]
 
 

@@ -163,7 +163,11 @@ def test_a_worker_killed_between_arrival_and_prediction(worker, test, sent, admi
     assert not Arrival.objects.filter(state=State.SCORED).exists()
     late = post(api, test, zipped(sent[2]))["id"]
     worker.start("--beat", "--schedule", str(worker.log.with_name("beat")), JOB_STALE_S="3")
-    wait_for(lambda: decided(test, 3), "three predictions")
+    try:
+        wait_for(lambda: decided(test, 3), "three predictions", 45)
+    except AssertionError:
+        print(list(ArrivalBatch.objects.values()), list(Arrival.objects.values("pk", "state", "batch", "recording")))
+        raise
     assert set(Arrival.objects.filter(pk__in=[*ids, late]).values_list("state", flat=True)) == {State.SCORED}
     assert set(ArrivalBatch.objects.values_list("state", flat=True)) == {JobState.FINISHED}
     assert ArrivalBatch.objects.order_by("pk").first().attempt == 2

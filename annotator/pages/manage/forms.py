@@ -142,6 +142,43 @@ class ReleaseForm(forms.Form):
     only_consensus = forms.BooleanField(required=False, label="Only recordings that were read")
 
 
+class ProspectiveForm(forms.Form):
+    """A prospective test as it is started."""
+
+    name = forms.CharField(max_length=100, error_messages={"required": "Give the test a name."})
+    checkpoint = forms.ModelChoiceField(
+        Checkpoint.objects.order_by("-pk"), empty_label=None, error_messages={"required": "Choose a checkpoint."}
+    )
+    dataset_name = forms.CharField(
+        max_length=60, label="Arrivals go into dataset", error_messages={"required": "Name the dataset."}
+    )
+    watch_path = forms.CharField(
+        required=False, max_length=1000, label="Watch folder", help_text="Below the import folder; none for API alone."
+    )
+    threshold = forms.FloatField(
+        required=False,
+        min_value=0,
+        max_value=1,
+        label="Abnormal from probability",
+        help_text="Left empty: the threshold that was best on the checkpoint's validation split.",
+    )
+    with_text = forms.BooleanField(required=False, initial=True, label="Write a text for each recording")
+
+
+class ReadingForm(forms.Form):
+    """A round over arrivals that nobody has read."""
+
+    budget = forms.IntegerField(required=False, min_value=1, label="Recordings", error_messages=WHOLE_NUMBER)
+    readers_per_item = forms.IntegerField(min_value=1, max_value=5, initial=1, label="Readers a recording")
+    reveal = forms.ChoiceField(
+        choices=[
+            (Round.Reveal.NEVER.value, "Never"),
+            (Round.Reveal.AFTER_FIRST_READ.value, "After a blind first read"),
+        ],
+        label="Readers see the model",
+    )
+
+
 class PersonForm(forms.Form):
     """A new person."""
 

@@ -1,4 +1,4 @@
-// Curves over training steps. With lib/sheet.js the only module that knows Plotly (a global, the basic bundle).
+// Curves over training steps and over days. With lib/sheet.js the only module that knows Plotly (a global, the basic bundle).
 
 // Each curve differs in colour and in dash, so that colour alone never tells.
 const LINES = [
@@ -26,23 +26,28 @@ export function drawCurves(element, { curves, reference = null, range = null }) 
     hovertemplate: "%{y:.4g}",
   }));
   const layout = {
-    font: FONT,
-    margin: { l: 44, r: 12, t: 8, b: 36 },
-    height: 260,
-    paper_bgcolor: "#ffffff",
-    plot_bgcolor: "#ffffff",
-    hovermode: "x unified",
-    showlegend: true,
-    legend: { orientation: "h", y: -0.22, x: 0 },
+    ...frame(),
     xaxis: { ...AXIS, title: { text: "step", standoff: 4 }, rangemode: "tozero" },
     yaxis: range ? { ...AXIS, range: [...range] } : { ...AXIS, rangemode: "tozero" },
     shapes: reference ? [level(reference.value)] : [],
     annotations: reference ? [levelWords(reference)] : [],
-    uirevision: "same",
   };
   fit(element);
   return window.Plotly.react(element, traces, layout, { displayModeBar: false });
 }
+
+// What all charts look like; Plotly writes into a layout, so that each gets one of its own.
+const frame = () => ({
+  font: FONT,
+  margin: { l: 44, r: 12, t: 8, b: 36 },
+  height: 260,
+  paper_bgcolor: "#ffffff",
+  plot_bgcolor: "#ffffff",
+  hovermode: "x unified",
+  showlegend: true,
+  legend: { orientation: "h", y: -0.22, x: 0 },
+  uirevision: "same",
+});
 
 const fitted = new WeakSet();
 
@@ -60,3 +65,40 @@ const level = (value) => ({
 const levelWords = ({ value, words }) => ({
   xref: "paper", x: 1, xanchor: "right", y: value, yanchor: "bottom", text: words, showarrow: false, font: { ...FONT, color: "#5b6675", size: 11 },
 });
+
+const BAND = ["rgb(15 94 99 / 12%)", "rgb(15 94 99 / 22%)"];
+
+/**
+ * Draw a quantity over days into `element`, or change what is drawn there. All lists are of the length of `days`.
+ * `bands`: [{low, high, words}], the widest first; `line`: {value, words}; `points`: {value, size, words}, one a day;
+ * `marks`: {days, value, words}, days that stand out; `levels`: [{value, words}] are level lines.
+ */
+export function drawByDay(element, { days, bands, line, points = null, marks = null, levels = [], range }) {
+  const edge = { type: "scatter", mode: "lines", x: days, line: { width: 0 }, hoverinfo: "skip" };
+  const traces = bands.flatMap(({ low, high, words }, index) => [
+    { ...edge, y: low, showlegend: false },
+    { ...edge, y: high, name: words, fill: "tonexty", fillcolor: BAND[index % BAND.length] },
+  ]);
+  if (points) traces.push({
+    type: "scatter", mode: "markers", name: points.words, x: days, y: points.value, customdata: points.size,
+    marker: { color: "#9a3412", opacity: 0.55, size: points.size.map((count) => 4 + 1.4 * Math.sqrt(count)) },
+    hovertemplate: "%{y:.3f} of %{customdata} read",
+  });
+  traces.push({
+    type: "scatter", mode: days.length > 1 ? "lines" : "markers", name: line.words, x: days, y: line.value,
+    line: { ...LINES[0], width: 2 }, hovertemplate: "%{y:.3f}",
+  });
+  if (marks?.days.length) traces.push({
+    type: "scatter", mode: "markers", name: marks.words, x: marks.days, y: marks.value,
+    marker: { color: "#9a3412", size: 11, symbol: "x" }, hovertemplate: "%{y:.3f}",
+  });
+  const layout = {
+    ...frame(),
+    xaxis: { ...AXIS, type: "date", tickformat: "%-d %b", nticks: 8 },
+    yaxis: { ...AXIS, range: [...range] },
+    shapes: levels.map(({ value }) => level(value)),
+    annotations: levels.map(levelWords),
+  };
+  fit(element);
+  return window.Plotly.react(element, traces, layout, { displayModeBar: false });
+}
