@@ -77,7 +77,8 @@ def bench_options(parsed: argparse.Namespace, config: configs.Config) -> dict[st
     protocol = Protocol(parsed.train_folds, parsed.validate_fold, parsed.test_fold, parsed.split_seed)
     return {
         "config": config, "checkpoint": parsed.checkpoint, "protocol": protocol, "weights": parsed.weights,
-        "store": parsed.store, "recipe": recipe(parsed.recipe), "threads": parsed.threads, "device": parsed.device, "parent": parsed.parent,
+        "store": parsed.store, "recipe": recipe(parsed.recipe),
+        "threads": parsed.threads, "device": parsed.device, "parent": parsed.parent,
     }  # fmt: skip
 
 

@@ -30,6 +30,7 @@ body { font: 15px/1.45 system-ui, sans-serif; margin: 1.2rem auto; max-width: 12
 h1 { font-size: 1.4rem; margin: 0 0 .2rem } h2 { font-size: 1.1rem; margin: 1.6rem 0 .4rem }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
 th, td { text-align: right; padding: .22rem .5rem; border-bottom: 1px solid #ddd; white-space: nowrap }
+th { white-space: normal; vertical-align: bottom }
 th:first-child, td:first-child { text-align: left }
 td small { color: #595959 } .key { font-weight: 600 } p, li { max-width: 75rem; margin: .3rem 0 }
 .swatch { display: inline-block; width: .7rem; height: .7rem; margin-right: .4rem }
@@ -46,9 +47,12 @@ def comparison_in_words(one: dict[str, Any]) -> str:
 def render(results: dict[str, Any]) -> str:
     """Write the page, Plotly's code within it."""
     rows = list(dict.fromkeys(line["row"] for line in results["table"]))
-    parts = [_head(results), _table(results), _comparisons(results), _figure(_bars(results), plotly=True)]
-    if len({line["fraction"] for line in results["table"]}) > 1:
+    full = [line for line in results["table"] if line["fraction"] == results["largest_fraction"]]
+    less = [line for line in results["table"] if line not in full]
+    parts = [_head(results), _table(results, full), _comparisons(results), _figure(_bars(results, full), plotly=True)]
+    if less:
         parts += ["<h2>Macro AUROC over the share of the labels</h2>", _figure(_curves(results, rows))]
+        parts += [_table(results, less)]
     parts += ["<h2>AUROC of each class</h2>", _figure(_class_figure(results, rows)), _class_table(results, rows)]
     if results["subgroups"]:
         parts += ["<h2>Macro AUROC in parts of the test split</h2>", _subgroup_table(results, rows)]
@@ -80,14 +84,14 @@ def _head(results: dict[str, Any]) -> str:
     )
 
 
-def _table(results: dict[str, Any]) -> str:
+def _table(results: dict[str, Any], lines: list[dict[str, Any]]) -> str:
     names = results["metrics"]
     head = "".join(f"<th>{_METRIC_TITLES[name]}</th>" for name in names)
     body = "".join(
         f"<tr><td>{_swatch(line['row'])}{ROW_TITLES[line['row']]}</td><td>{line['fraction']:.0%}</td>"
         f"<td>{line['recordings']:,.0f}</td>{''.join(_cell(line[name]) for name in names)}"
         f"<td>{line['seconds']:,.0f} s</td></tr>"
-        for line in results["table"]
+        for line in lines
     )
     return (
         f'<div class="wide"><table><thead><tr><th>row</th><th>labels</th><th>trained on</th>{head}<th>a fit</th></tr>'
@@ -114,13 +118,9 @@ def _comparisons(results: dict[str, Any]) -> str:
     return f"<h2>In pairs, on the same resamples</h2><table><tbody>{lines}</tbody></table>" if lines else ""
 
 
-def _full(results: dict[str, Any]) -> list[dict[str, Any]]:
-    return [line for line in results["table"] if line["fraction"] == results["largest_fraction"]]
-
-
-def _bars(results: dict[str, Any]) -> go.Figure:
+def _bars(results: dict[str, Any], full: list[dict[str, Any]]) -> go.Figure:
     figure = go.Figure()
-    for line in _full(results):
+    for line in full:
         shown = [name for name in results["metrics"] if line[name]["value"] is not None]
         figure.add_bar(
             name=ROW_TITLES[line["row"]], x=[_METRIC_TITLES[name] for name in shown],
@@ -140,18 +140,19 @@ def _error(values: list[dict[str, float | None]]) -> dict[str, Any]:
 
 def _curves(results: dict[str, Any], rows: list[str]) -> go.Figure:
     figure = go.Figure()
-    for row in rows:
+    for place, row in enumerate(rows):
+        aside = 1.015 ** (place - len(rows) / 2)  # so that intervals stand side by side
         lines = sorted(
             (one for one in results["table"] if one["row"] == row and one["macro_auroc"]["value"] is not None),
             key=lambda one: one["fraction"],
         )
         figure.add_scatter(
-            name=ROW_TITLES[row], x=[line["recordings"] for line in lines],
+            name=ROW_TITLES[row], x=[line["recordings"] * aside for line in lines],
             y=[line["macro_auroc"]["value"] for line in lines], mode="lines+markers",
             line={"color": _COLOURS[row]}, marker={"symbol": _SYMBOLS[row], "size": 9},
             error_y=_error([line["macro_auroc"] for line in lines]),
-            customdata=[line["fraction"] for line in lines],
-            hovertemplate="%{customdata:.0%} of the labels, %{x:,} recordings: %{y:.3f}",
+            customdata=[(line["fraction"], line["recordings"]) for line in lines],
+            hovertemplate="%{customdata[0]:.0%} of the labels, %{customdata[1]:,} recordings: %{y:.3f}",
         )  # fmt: skip
     figure.update_layout(
         height=420, xaxis={"type": "log", "title": "labelled recordings trained on"}, yaxis={"title": "macro AUROC"}
@@ -182,7 +183,7 @@ def _class_table(results: dict[str, Any], rows: list[str]) -> str:
         f"{''.join(_plain(one['rows'][first][name]) for name in ('sensitivity', 'precision', 'f1'))}</tr>"
         for one in results["classes"]
     )
-    heads = "".join(f"<th>{_swatch(row)}AUROC</th>" for row in rows)
+    heads = "".join(f"<th>{_swatch(row)}AUROC, {ROW_TITLES[row]}</th>" for row in rows)
     return (
         f"<p>Sensitivity, precision and F1 are of {ROW_TITLES[first]}, at thresholds from validation.</p>"
         f'<div class="wide"><table><thead><tr><th>class</th><th>positives</th>{heads}<th>sensitivity</th>'
