@@ -10,11 +10,11 @@ from django.db.models import QuerySet
 
 from annotator.models import Consensus, Recording, SourceLabel
 from annotator.models.annotations import Overall
+from annotator.selectors import source_weights
 from ecgfm_core import labels, reports
 from ecgfm_core.manifest import ManifestEntry
 
 CHUNK = 2000
-SOURCE_WEIGHT = 0.7  # a source label is wrong more often than a consensus
 LIKELIHOOD_MIN = 0.5  # a statement that its source holds for less likely than this is unknown, not present
 
 map_code = cache(labels.map_code)
@@ -28,7 +28,6 @@ class Holds:
     labels: dict[str, int]
     abnormal: int | None
     source: str
-    weight: float
     text: str
     unreadable: bool = False
 
@@ -48,17 +47,18 @@ def manifest_entries(dataset_ids: Iterable[int], *, training: bool = False) -> I
     """Yield an entry a recording, in order; for training, those settled as unreadable are left out."""
     rows = Recording.objects.filter(dataset__in=list(dataset_ids)).select_related("waveform").order_by("pk")
     vocabularies = {pk: vocabulary(pk) for pk in dataset_ids}
+    weights, unaudited = source_weights.weights(dataset_ids), source_weights.weight(0, 0)
     for chunk in _chunks(rows.iterator(chunk_size=CHUNK)):
         held = holding(chunk, vocabularies)
         for row in chunk:
             if not (training and held[row.pk].unreadable):
-                yield _entry(row, held[row.pk])
+                yield _entry(row, held[row.pk], weights.get((row.dataset_id, row.centre), unaudited))
 
 
 def unlabelled(recordings: Iterable[Recording]) -> Iterator[ManifestEntry]:
     """Yield an entry a recording without its labels: to be scored, not to be trained on."""
-    nothing = Holds({}, None, "source", 1.0, "")
-    return (_entry(row, nothing) for row in recordings)
+    nothing = Holds({}, None, "source", "")
+    return (_entry(row, nothing, 1.0) for row in recordings)
 
 
 @cache
@@ -95,12 +95,12 @@ def _from_source(row: Recording, stated: list[SourceLabel], known: Vocabulary) -
     found = _closed(present, unsure, known) if present else {}
     abnormal = None if row.source_abnormal is None else int(row.source_abnormal)
     stated_all = dict.fromkeys(present, "") | dict.fromkeys(unsure - present, reports.POSSIBLE)
-    return Holds(found, abnormal, "source", SOURCE_WEIGHT, row.report_text or _sentence(stated_all))
+    return Holds(found, abnormal, "source", row.report_text or _sentence(stated_all))
 
 
 def _from_consensus(row: Recording, settled: Consensus, known: Vocabulary) -> Holds:
     if settled.overall == Overall.UNREADABLE:
-        return Holds({}, None, "consensus", 1.0, "", unreadable=True)
+        return Holds({}, None, "consensus", "", unreadable=True)
     unsure = {one["code"] for one in settled.statements if one.get("qualifier") == reports.POSSIBLE}
     present = {one["code"] for one in settled.statements} - unsure
     found = _closed(present, unsure, known) if settled.statements else {}
@@ -108,7 +108,7 @@ def _from_consensus(row: Recording, settled: Consensus, known: Vocabulary) -> Ho
     if not qualified and settled.overall == Overall.NORMAL:
         qualified = {labels.NORMAL_ECG: ""}
     text = text_of(row, settled) or _sentence(qualified)
-    return Holds(found, int(settled.overall == Overall.ABNORMAL), "consensus", 1.0, text)
+    return Holds(found, int(settled.overall == Overall.ABNORMAL), "consensus", text)
 
 
 def doubtful(label: SourceLabel) -> bool:
@@ -136,7 +136,7 @@ def _closed(present: set[str], unsure: set[str], known: Vocabulary) -> dict[str,
     return {code: int(code in present) for code in sorted((known | present) - (unsure - present)) if code in scheme}
 
 
-def _entry(row: Recording, held: Holds) -> ManifestEntry:
+def _entry(row: Recording, held: Holds, source_weight: float) -> ManifestEntry:
     waveform = row.waveform
     return ManifestEntry(
         id=row.pk,
@@ -151,7 +151,7 @@ def _entry(row: Recording, held: Holds) -> ManifestEntry:
         labels=held.labels,
         abnormal=held.abnormal,
         label_source=held.source,
-        weight=held.weight,
+        weight=1.0 if held.source == "consensus" else source_weight,
         text=held.text,
     )
 

@@ -49,7 +49,9 @@ def running(made: Checkpoint | None = None, **changes: object) -> ProspectiveTes
     return prospective.start(checkpoint=made or validated([], []), **fields)
 
 
-def arrived(test: ProspectiveTest, score: float, at: datetime | None = None, seconds: float = 5.0, **kinds: object) -> Arrival:
+def arrived(
+    test: ProspectiveTest, score: float, at: datetime | None = None, seconds: float = 5.0, **kinds: object
+) -> Arrival:
     """A scored arrival; `kinds` are fields of its recording."""
     at, number = at or timezone.now() - timedelta(minutes=5), Recording.objects.count()
     waveform = Waveform.objects.create(
@@ -76,7 +78,9 @@ def settled(arrival: Arrival, overall: str, reveal: str = "never") -> Consensus:
     )
 
 
-def month(test: ProspectiveTest, count: int = 300, read: int = 200, days: int = 30, drift_from: int = 24, seed: int = 1) -> None:
+def month(
+    test: ProspectiveTest, count: int = 300, read: int = 200, days: int = 30, drift_from: int = 24, seed: int = 1
+) -> None:
     """A month of arrivals from three centres; the scores rise in the last week, and the first `read` are read."""
     rng = np.random.default_rng(seed)
     start = timezone.now() - timedelta(days=days)
