@@ -14,6 +14,7 @@ def add(commands: Subparsers) -> None:
     add_config_options(parser)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache", type=Path, help="folder of prepared waveforms to share between runs")
+    parser.add_argument("--start", type=Path, help="checkpoint whose encoder and context network it begins with")
     parser.set_defaults(run=run)
 
 
@@ -23,7 +24,7 @@ def run(parsed: argparse.Namespace) -> int:
     from ecgfm_core.training.distributed import Team
     from ecgfm_core.training.pretrain import TrainingOptions, pretrain
 
-    options = TrainingOptions(parsed.threads, parsed.device, parsed.cache, parsed.parent)
+    options = TrainingOptions(parsed.threads, parsed.device, parsed.cache, parsed.parent, parsed.start)
     folder = pretrain(
         manifest_path=parsed.manifest, waveform_folder=parsed.waveforms, config=config, seed=parsed.seed,
         out=parsed.out, options=options,

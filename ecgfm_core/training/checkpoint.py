@@ -22,6 +22,7 @@ from ecgfm_core.model.text import TextTokenizer
 from ecgfm_core.training.run_folder import write_json
 
 FORMAT_VERSION = 1
+_BACKBONE = ("encoder", "decoder", "predictors")
 _WEIGHTS, _TOKENIZER, _HEADER = "weights.safetensors", "tokenizer.json", "checkpoint.json"
 _TRAINED_ON = "trained_on.npy"
 _MARK_DIGITS = 16
@@ -118,6 +119,30 @@ def load_checkpoint(folder: Path, device: torch.device | None = None) -> Checkpo
         raise TrainingError(f"Checkpoint {folder} can't be read ({error}); restore it or train again") from error
     sums = header["sha256"]
     return Checkpoint(model.to(device or "cpu").eval(), config, *known, sha256=sums[_WEIGHTS], trained_on=trained_on)
+
+
+def begin_with(model: Ecgfm, start: Checkpoint, judged_marks: np.ndarray) -> None:
+    """Give a new network the encoder, context network and predictors of a checkpoint; its heads and text stay new.
+
+    Raises
+    ------
+    TrainingError
+        If the two differ in shape, or the checkpoint was trained on a recording that is to judge (`judged_marks`).
+    """
+    if start.trained_on is not None and (seen := len(np.intersect1d(start.trained_on, judged_marks))):
+        raise TrainingError(
+            f"The start was trained on {seen} recordings of the validation split; choose a start that was not, "
+            "or other recordings to validate"
+        )
+    own, given = model.state_dict(), start.model.state_dict()
+    taken = {name: given.get(name) for name in own if name.partition(".")[0] in _BACKBONE}
+    other = sorted(name for name, weight in taken.items() if weight is None or weight.shape != own[name].shape)
+    if other:
+        raise TrainingError(
+            f"The start is another network ({len(other)} weights differ in shape, {other[0]} first); give both the "
+            "same kernels, width, layers, encoder, context and number of horizons"
+        )
+    model.load_state_dict({**own, **taken})
 
 
 def save_state(path: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:

@@ -21,7 +21,14 @@ from ecgfm_core.manifest import ManifestEntry
 from ecgfm_core.model.device import choose_device, in_words
 from ecgfm_core.model.ecgfm import Ecgfm
 from ecgfm_core.model.text import TextTokenizer
-from ecgfm_core.training.checkpoint import Checkpoint, file_sha256, save_checkpoint, waveform_marks
+from ecgfm_core.training.checkpoint import (
+    Checkpoint,
+    begin_with,
+    file_sha256,
+    load_checkpoint,
+    save_checkpoint,
+    waveform_marks,
+)
 from ecgfm_core.training.dataset import Cache, Targets, check_splits, targets_of, trained_codes
 from ecgfm_core.training.distributed import Team
 from ecgfm_core.training.loop import Plan, Trainer
@@ -36,12 +43,16 @@ _MEMORY_ADVICE = "lower batch (raise accumulate as much), crop_s or negatives, o
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """Where and how to run; `parent` is the process whose end stops this one, `cache` a shared folder."""
+    """Where and how to run; `parent` is the process whose end stops this one, `cache` a shared folder.
+
+    `start` is a checkpoint folder whose encoder, context network and predictors the training begins with.
+    """
 
     threads: int | None = None
     device: str = "auto"
     cache: Path | None = None
     parent: int | None = None
+    start: Path | None = None
 
 
 def pretrain(
@@ -64,10 +75,13 @@ def pretrain(
     with RunFolder(out, team.leads).held(options.parent) as folder, team.in_words(), in_words(_MEMORY_ADVICE):
         manifest_sha256 = file_sha256(manifest_path) if manifest_path.exists() else ""
         entries = [entry for entry in manifest.read(manifest_path) if entry.split != "test"]
-        folder.bind({"command": "pretrain", "config": config.to_dict(), "seed": seed, "manifest": manifest_sha256})
+        start = load_checkpoint(options.start) if options.start else None
+        identity: dict[str, Any] = {"start": start.sha256} if start else {}
+        identity |= {"command": "pretrain", "config": config.to_dict(), "seed": seed, "manifest": manifest_sha256}
+        folder.bind(identity)
         if (out / CHECKPOINT).exists():
             return out / CHECKPOINT
-        run = Run(folder, team, entries, config, seed)
+        run = Run(folder, team, entries, config, seed, start)
         device = choose_device(team.device_name(options.device), options.threads)
         cache = run.open_cache(options, waveform_folder)
         with team.joined(device):
@@ -92,9 +106,16 @@ class Run:
     """The parts of a running training; what is particular to pretraining are `make_trainer` and `validate`."""
 
     def __init__(
-        self, folder: RunFolder, team: Team, entries: Sequence[ManifestEntry], config: Config, seed: int
+        self,
+        folder: RunFolder,
+        team: Team,
+        entries: Sequence[ManifestEntry],
+        config: Config,
+        seed: int,
+        start: Checkpoint | None = None,
     ) -> None:
         check_splits(entries)
+        self.start = start
         self.folder, self.team, self.entries, self.config, self.seed = folder, team, entries, config, seed
         rows = {
             split: np.array([n for n, one in enumerate(entries) if one.split == split])
@@ -139,6 +160,9 @@ class Run:
         )
         torch.manual_seed(self.seed)
         model = Ecgfm(self.config, len(self.targets.label_codes), self.tokenizer.count)
+        if self.start:
+            judged = waveform_marks(self.entries[row].sha256 for row in self.validate_rows)
+            begin_with(model, self.start, judged)
         return Trainer(model, self.plan, device, self.team)
 
     def validate(self) -> dict[str, float | None]:
@@ -190,8 +214,11 @@ class Run:
         self.folder.progress("done", **self.report.place(), force=True)
 
     def trained_on(self) -> np.ndarray | None:
-        """Give the marks of the recordings trained on."""
-        return waveform_marks(self.entries[row].sha256 for row in self.plan.rows)
+        """Give the marks of the recordings trained on, by the start too; None where that does not tell."""
+        marks = waveform_marks(self.entries[row].sha256 for row in self.plan.rows)
+        if self.start is None:
+            return marks
+        return None if self.start.trained_on is None else np.union1d(self.start.trained_on, marks)
 
     def provenance(self) -> dict[str, Any]:
         """Say what the weights came from."""
@@ -204,6 +231,7 @@ class Run:
             "threads": torch.get_num_threads(),
             "config_name": self.config.name,
             "seed": self.seed,
+            **({"start_sha256": self.start.sha256} if self.start else {}),
             "steps": self.plan.total_steps,
             "recordings_trained_on": len(trained),
             "recordings_validated_on": len(self.validate_rows),
