@@ -187,10 +187,14 @@ class Figures:
         """The scores that those of each day are compared with."""
         if self.test.reference:
             return self.test.reference
-        days = sorted({case.day for case in self.cases})[:FIRST_DAYS]
-        scores = [case.score for case in self.cases if case.day in days]
+        scores = [case.score for case in self.cases if case.day in self.first_days]
         origin = f"the first {FIRST_DAYS} days with arrivals: the checkpoint's validation left too few scores"
         return {"origin": origin, "count": len(scores), "scores": arithmetic.thinned(scores)}
+
+    @cached_property
+    def first_days(self) -> set[date]:
+        """The days that serve as the reference; none where the checkpoint's validation does."""
+        return set() if self.test.reference else set(sorted({case.day for case in self.cases})[:FIRST_DAYS])
 
     @cached_property
     def days(self) -> list[Day]:
@@ -201,7 +205,8 @@ class Figures:
             scores = [case.score for case in cases]
             quantiles = dict(zip(QUANTILES, np.quantile(scores, QUANTILES).tolist(), strict=True))
             group = self._group(day.isoformat(), cases)
-            found.append(Day(day, group, self._judge(so_far), quantiles, self._drift(scores)))
+            drift = None if day in self.first_days else self._drift(scores)
+            found.append(Day(day, group, self._judge(so_far), quantiles, drift))
         return found
 
     def _drift(self, scores: Sequence[float]) -> Drift | None:
@@ -214,8 +219,8 @@ class Figures:
 
     @cached_property
     def week(self) -> Drift | None:
-        """The last seven days with arrivals against the reference."""
-        last = {day.day for day in self.days[-7:]}
+        """The last seven days with arrivals against the reference; none while they are the reference."""
+        last = {day.day for day in self.days[-7:]} - self.first_days
         return self._drift([case.score for case in self.cases if case.day in last])
 
     @cached_property

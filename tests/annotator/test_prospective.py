@@ -49,6 +49,8 @@ def test_without_validation_the_threshold_is_the_middle_and_the_first_days_are_t
     assert figures.reference["count"] == 7
     assert "first 7 days" in figures.reference["origin"]
     assert figures.drift is None
+    assert [day.drift is None for day in figures.days] == [True] * 7 + [False] * 2
+    assert figures.week.distance == 1.0
 
 
 @pytest.mark.parametrize(

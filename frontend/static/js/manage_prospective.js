@@ -53,7 +53,7 @@ function place(id, title) {
     const box = document.getElementById(id);
     box.querySelector(".empty")?.remove();
     const plot = h("div", { class: "curve", "aria-hidden": "true" });
-    const summary = h("figcaption", { class: "small soft" });
+    const summary = h("figcaption", { class: "visually-hidden" });
     box.append(h("figure", {}, h("h3", { text: title }), plot, summary));
     charts.set(title, { plot, summary });
   }
