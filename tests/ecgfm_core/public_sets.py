@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from scipy.io import savemat
 
 from ecgfm_core.leads import STANDARD_LEADS
 from tests.ecgfm_core.tiny_data import beats
@@ -23,10 +24,12 @@ HEFEI_LEADS = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
 def recording_mv(index: int, seconds: float = 4.0, rate_hz: float = 100.0) -> np.ndarray:
     """Give recording `index`, its T waves inverted where it is odd."""
     random = np.random.default_rng([index, 8])
-    stretch = random.uniform(0.7, 1.3)  # a heart rate of its own
-    long_LT = beats(bool(index % 2), random, seconds * 1.5, rate_hz)
-    places = np.arange(round(seconds * rate_hz)) * stretch
-    gains_L1 = random.uniform(0.2, 1.8, (12, 1))  # and an axis of its own, or two could pass for near-duplicates
+    # A heart rate and an arrhythmia of its own, or two short recordings could pass for near-duplicates.
+    time_s = np.arange(round(seconds * rate_hz)) / rate_hz
+    swing = 0.3 * np.sin(2 * np.pi * time_s / random.uniform(1.5, 4) + random.uniform(0, 6))
+    places = np.cumsum(random.uniform(0.75, 1.15) * (1 + swing))
+    long_LT = beats(bool(index % 2), random, seconds * 1.6, rate_hz)
+    gains_L1 = random.uniform(0.2, 1.8, (12, 1))
     leads_LT = np.stack([np.interp(places, np.arange(long_LT.shape[1]), lead_T) for lead_T in long_LT])
     return (gains_L1 * leads_LT).astype(np.float32)
 
@@ -79,4 +82,16 @@ def write_hefei(
         lines.append("\t".join((f"{index + 1}.txt", "50", "FEMALE", *held)))
     (folder / "hf_round2_train.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / "hf_round2_arrythmia.txt").write_text("\n".join(listed) + "\n", encoding="utf-8")
+    return folder
+
+
+def write_native_cpsc(folder: Path, numbers: Sequence[str]) -> Path:
+    """Write CPSC 2018's native form: MATLAB structs and ``REFERENCE.csv`` with up to three classes a recording."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = ["Recording,First_label,Second_label,Third_label"]
+    for index, classes in enumerate(numbers):
+        found = {"sex": "Male", "age": 60.0, "data": recording_mv(index, 4.0, 500.0).astype(np.float64)}
+        savemat(folder / f"A{index:04d}.mat", {"ECG": found})
+        lines.append(",".join([f"A{index:04d}", *[*classes.split(","), "", ""][:3]]))
+    (folder / "REFERENCE.csv").write_text("\n".join(lines) + "\n")
     return folder

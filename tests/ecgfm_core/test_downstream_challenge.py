@@ -1,4 +1,4 @@
-"""The challenge metric is the published formula, on any input; thresholds make the best of it on what they are given."""
+"""The challenge metric is the published formula, on any input; thresholds make the best of it."""
 
 from pathlib import Path
 
