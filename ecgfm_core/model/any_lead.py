@@ -98,6 +98,7 @@ class AnyLeadEncoder(nn.Module):
     def start_from(self, teacher: Encoder) -> None:
         """Take the weights of a twelve-lead encoder; with all leads present the tokens are the same."""
         first, *rest = teacher.layers
+        assert isinstance(first, CausalConvolution), "the first layer of every encoder"
         self.stem.start_from(first)
         for layer, known in zip(self.layers, rest, strict=True):
             layer.load_state_dict(known.state_dict())

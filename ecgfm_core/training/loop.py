@@ -67,7 +67,7 @@ class Trainer:
     What it is trained for is `forward_pass`, what that takes is `batch`, and what it reports are `parts`.
     """
 
-    parts = PARTS
+    parts: tuple[str, ...] = PARTS
 
     def __init__(self, model: Ecgfm, plan: Plan, device: torch.device, team: Team | None = None) -> None:
         self.config, self.plan, self.device, self.team = model.config, plan, device, team or Team()

@@ -17,6 +17,7 @@ from ecgfm_core.configs import Config
 from ecgfm_core.errors import TrainingError
 from ecgfm_core.leads import STANDARD_LEADS, as_standard, choose, complete
 from ecgfm_core.manifest import ManifestEntry
+from ecgfm_core.model.any_lead import AnyLeadEncoder
 from ecgfm_core.model.device import choose_device, in_words
 from ecgfm_core.model.ecgfm import Ecgfm
 from ecgfm_core.model.encoder import Encoder
@@ -167,12 +168,12 @@ class Unpaired:
 class _Batch:
     """Crops with all leads and with fewer; the first `like_device` have the leads of the device's crops."""
 
+    like_device: int
     whole_BLT: Tensor
     fewer_BLT: Tensor
     sample_count_B: Tensor
     device_BLT: Tensor | None = None
     device_count_B: Tensor | None = None
-    like_device: int = 0
 
 
 class _TransferPass(nn.Module):
@@ -226,19 +227,19 @@ class _TransferTrainer(Trainer):
     def batch(self, cache: Cache, targets: Targets, rows: np.ndarray, random: np.random.Generator) -> _Batch:
         """Cut crops, take leads away, and add crops of other devices where there are any."""
         crops = batch_of(cache, targets, rows, self.config, random)
-        sets, device = [self.kept or draw_leads(random) for _ in rows], None
+        sets: list[tuple[str, ...]] = [self.kept or draw_leads(random) for _ in rows]
+        device: list[np.ndarray] = []
+        like = 0
         if self.unpaired:
             like = max(1, len(rows) // _DEVICE_SHARE)
-            chosen, device_BLT, device_count_B = self.unpaired.crops(self.kept, like, self.config, random)
+            chosen, *device = self.unpaired.crops(self.kept, like, self.config, random)
             sets[:like] = [chosen] * like
-            device = (device_BLT, device_count_B)
         fewer_BLT = np.stack([
             with_leads(crop, names, self.calibrated[row])
             for crop, names, row in zip(crops.waveform_BLT, sets, rows, strict=True)
         ])  # fmt: skip
-        arrays = (crops.waveform_BLT, fewer_BLT, crops.sample_count_B, *(device or ()))
-        tensors = [torch.from_numpy(array).to(self.device) for array in arrays]
-        return _Batch(*tensors, like_device=like if device else 0)
+        arrays = (crops.waveform_BLT, fewer_BLT, crops.sample_count_B, *device)
+        return _Batch(like, *(torch.from_numpy(array).to(self.device) for array in arrays))
 
 
 class _TransferRun(Run):
@@ -279,8 +280,10 @@ class _TransferRun(Run):
         student = Ecgfm(self.config, len(self.teacher.label_codes), self.tokenizer.count)
         known = self.teacher.model.state_dict()
         student.load_state_dict({k: v for k, v in known.items() if not k.startswith("encoder.")}, strict=False)
-        assert isinstance(self.teacher.model.encoder, Encoder), "student_config refuses other teachers"
-        student.encoder.start_from(self.teacher.model.encoder)
+        encoder, of_teacher = student.encoder, self.teacher.model.encoder
+        assert isinstance(encoder, AnyLeadEncoder), "the student's config says so"
+        assert isinstance(of_teacher, Encoder), "student_config refuses other teachers"
+        encoder.start_from(of_teacher)
         return _TransferTrainer(self, student, self.plan, device, self.team)
 
     @torch.inference_mode()
