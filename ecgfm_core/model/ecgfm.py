@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from ecgfm_core.configs import Config
 from ecgfm_core.leads import STANDARD_LEADS
 from ecgfm_core.model.any_lead import AnyLeadEncoder
-from ecgfm_core.model.decoder import Decoder
+from ecgfm_core.model.decoder import Decoder, KeyValueCache
 from ecgfm_core.model.encoder import Encoder
 from ecgfm_core.model.heads import AttentionHead
 from ecgfm_core.model.linear import Linear, linear
-from ecgfm_core.model.state_space import StateSpaceDecoder
+from ecgfm_core.model.state_space import StateCache, StateSpaceDecoder
 
 PAD, BOS, EOS, UNKNOWN = 0, 1, 2, 3
+ContextCache = KeyValueCache | StateCache
 CONTEXTS: dict[str, type[Decoder] | type[StateSpaceDecoder]] = {
     "transformer": Decoder,
     "state_space": StateSpaceDecoder,
@@ -74,8 +75,14 @@ class Ecgfm(nn.Module):
         """Run the three tasks at once; `text_in_BS` begins with BOS."""
         return self.with_heads(self.contexts(waveform_BLT, sample_count_B, text_in_BS))
 
-    def contexts(self, waveform_BLT: Tensor, sample_count_B: Tensor, text_in_BS: Tensor | None = None) -> Contexts:
-        """Run the backbone alone."""
+    def contexts(
+        self,
+        waveform_BLT: Tensor,
+        sample_count_B: Tensor,
+        text_in_BS: Tensor | None = None,
+        cache: ContextCache | None = None,
+    ) -> Contexts:
+        """Run the backbone alone; a cache keeps what `generate` goes on from."""
         tokens_BND = self.encoder(waveform_BLT)
         signal_count = tokens_BND.shape[1]
         valid_BN = self.valid_tokens(sample_count_B, signal_count)
@@ -84,7 +91,7 @@ class Ecgfm(nn.Module):
             sequence = torch.cat((tokens_BND, self.text_embedding(text_in_BS).to(tokens_BND.dtype)), dim=1)
             if valid_BN is not None:
                 valid = torch.cat((valid_BN, torch.ones_like(text_in_BS, dtype=torch.bool)), dim=1)
-        contexts = self.decoder(sequence, valid)
+        contexts = self.decoder(sequence, valid, cache)
         contexts_BND = contexts[:, :signal_count]
         text_logits_BSV = None if text_in_BS is None else self.text_logits(contexts[:, signal_count:])
         return Contexts(tokens_BND, contexts_BND, valid_BN, text_logits_BSV)
@@ -119,14 +126,25 @@ class Ecgfm(nn.Module):
 
     @torch.inference_mode()
     def generate(
-        self, output: Contexts, token_count: int, *, temperature: float = 0.0, generator: torch.Generator | None = None
+        self,
+        output: Contexts,
+        token_count: int,
+        *,
+        temperature: float = 0.0,
+        generator: torch.Generator | None = None,
+        cache: ContextCache | None = None,
     ) -> Tensor:
-        """Write text for a batch `[B, S]`, greedy at temperature 0, else sampled; PAD after EOS."""
+        """Write text for a batch `[B, S]`, greedy at temperature 0, else sampled; PAD after EOS.
+
+        A cache, of room for the text too, holds the signal that `contexts` has run; without one it is run again.
+        """
         tokens_BND, batch = output.tokens_BND, output.tokens_BND.shape[0]
-        cache = self.decoder.new_cache(tokens_BND.shape[1] + token_count)
         step_BS = torch.full((batch, 1), BOS, device=tokens_BND.device)
         valid = output.valid_BN
-        sequence = torch.cat((tokens_BND, self.text_embedding(step_BS).to(tokens_BND.dtype)), dim=1)
+        sequence = self.text_embedding(step_BS).to(tokens_BND.dtype)
+        if cache is None:
+            cache = self.decoder.new_cache(tokens_BND.shape[1] + token_count)
+            sequence = torch.cat((tokens_BND, sequence), dim=1)
         written: list[Tensor] = []
         done_B = torch.zeros(batch, dtype=torch.bool, device=tokens_BND.device)
         while len(written) < token_count and not bool(done_B.all()):
@@ -141,9 +159,9 @@ class Ecgfm(nn.Module):
 
 
 def _next_token(logits_BV: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
-    """Pick one token a row, never PAD or BOS."""
+    """Pick one token a row, never PAD, BOS or UNKNOWN, which stands for hidden words in training alone."""
     logits_BV = logits_BV.clone()
-    logits_BV[:, [PAD, BOS]] = float("-inf")
+    logits_BV[:, [PAD, BOS, UNKNOWN]] = float("-inf")
     if temperature <= 0:
         return logits_BV.argmax(dim=-1, keepdim=True)
     return torch.multinomial((logits_BV / temperature).softmax(dim=-1), 1, generator=generator)

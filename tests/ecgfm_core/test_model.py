@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ecgfm_core import configs
-from ecgfm_core.model.ecgfm import BOS, EOS, PAD, Ecgfm, Output
+from ecgfm_core.model.ecgfm import BOS, EOS, PAD, UNKNOWN, Ecgfm, Output
 from tests.ecgfm_core.tiny_data import TINY
 
 VOCABULARY, LABELS = 40, 3
@@ -105,7 +105,7 @@ def uncached(model: Ecgfm, waveform: torch.Tensor, counts: list[int], token_coun
         logits = run(model, waveform, counts, text).text_logits_BSV
         assert logits is not None
         last = logits[:, -1].clone()
-        last[:, [PAD, BOS]] = float("-inf")
+        last[:, [PAD, BOS, UNKNOWN]] = float("-inf")
         step = last.argmax(-1).masked_fill(done, PAD)
         done |= step == EOS
         text = torch.cat((text, step[:, None]), dim=1)
