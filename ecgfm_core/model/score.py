@@ -3,14 +3,14 @@
 B window, L lead, T time sample, N recording, C label, D embedding width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from ecgfm_core.configs import Config
-from ecgfm_core.model.ecgfm import Contexts, Ecgfm, Output
+from ecgfm_core.model.ecgfm import ContextCache, Ecgfm, Output
 from ecgfm_core.model.text import TextTokenizer
 from ecgfm_core.training.dataset import window_starts
 
@@ -60,36 +60,47 @@ def score(
     """
     config, device = model.config, next(model.parameters()).device
     write = None if tokenizer is None else _Writer(model, tokenizer, temperature, seed)
-    # Text is written a token at a time: those that it is written from stand together, so that passes are few.
-    windows = sorted(windows_of(waveforms, config), key=lambda window: not window.is_middle)
+    windows = windows_of(waveforms, config)
     counts_N1 = np.bincount([one.row for one in windows], minlength=len(waveforms))[:, None]
     sums: np.ndarray | None = None
     texts = [""] * len(waveforms)
-    for first in range(0, len(windows), WINDOWS_A_PASS):
-        part = windows[first : first + WINDOWS_A_PASS]
-        output = _forward(model, waveforms, part, device)
+    for part in _passes(windows):
+        writes = write is not None and part[0].is_middle
+        cache = model.decoder.new_cache(config.crop_tokens + config.text_tokens_max) if writes else None
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            output = _forward(model, waveforms, part, cache)
+            if write is not None and cache is not None:
+                write(output, cache, part, texts)
         logits = torch.cat((output.abnormal_logit_B[:, None], output.label_logits_BC), dim=1).float()
         joined = torch.cat((logits.sigmoid(), model.embed(output)), dim=1).cpu().numpy()
         sums = np.zeros((len(waveforms), joined.shape[1])) if sums is None else sums
         np.add.at(sums, [one.row for one in part], joined)
-        if write is not None:
-            write(output, part, texts)
     assert sums is not None, "score needs at least one recording"
     means = (sums / counts_N1).astype(np.float32)
     edge = means.shape[1] - config.embedding_width
     return Scores(means[:, 0], means[:, 1:edge], means[:, edge:], texts)
 
 
-def _forward(model: Ecgfm, waveforms: Sequence[np.ndarray], windows: Sequence[Window], device: torch.device) -> Output:
-    size = model.config.crop_samples
+def _passes(windows: Sequence[Window]) -> Iterator[list[Window]]:
+    """Share windows out to passes; those that text is written from have passes of their own."""
+    for is_middle in (True, False):
+        kind = [one for one in windows if one.is_middle is is_middle]
+        for first in range(0, len(kind), WINDOWS_A_PASS):
+            yield kind[first : first + WINDOWS_A_PASS]
+
+
+def _forward(
+    model: Ecgfm, waveforms: Sequence[np.ndarray], windows: Sequence[Window], cache: ContextCache | None
+) -> Output:
+    size, device = model.config.crop_samples, next(model.parameters()).device
     waveform_BLT = np.zeros((len(windows), waveforms[0].shape[0], size), dtype=np.float32)
     counts = np.empty(len(windows), dtype=np.int64)
     for place, one in enumerate(windows):
         crop = waveforms[one.row][:, one.start : one.start + size]
         waveform_BLT[place, :, : crop.shape[1]] = crop
         counts[place] = crop.shape[1]
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        return model(torch.from_numpy(waveform_BLT).to(device), torch.from_numpy(counts).to(device))
+    on_device = torch.from_numpy(waveform_BLT).to(device), torch.from_numpy(counts).to(device)
+    return model.with_heads(model.contexts(*on_device, cache=cache))
 
 
 class _Writer:
@@ -99,15 +110,11 @@ class _Writer:
         self.model, self.tokenizer, self.temperature = model, tokenizer, temperature
         self.generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
 
-    def __call__(self, output: Output, windows: Sequence[Window], texts: list[str]) -> None:
-        """Write text for the windows that are their recording's middle."""
-        middle = [place for place, one in enumerate(windows) if one.is_middle]
-        if not middle:
-            return
-        valid = None if output.valid_BN is None else output.valid_BN[middle]
-        chosen = Contexts(output.tokens_BND[middle], output.contexts_BND[middle], valid, None)
+    def __call__(self, output: Output, cache: ContextCache, windows: Sequence[Window], texts: list[str]) -> None:
+        """Write text for windows whose signal the cache holds."""
         written = self.model.generate(
-            chosen, self.model.config.text_tokens_max, temperature=self.temperature, generator=self.generator
-        )
-        for place, ids in zip(middle, written.tolist(), strict=True):
-            texts[windows[place].row] = self.tokenizer.decode(ids)
+            output, self.model.config.text_tokens_max, temperature=self.temperature, generator=self.generator,
+            cache=cache,
+        )  # fmt: skip
+        for one, ids in zip(windows, written.tolist(), strict=True):
+            texts[one.row] = self.tokenizer.decode(ids)

@@ -7,7 +7,9 @@ from torch.nn import functional
 from ecgfm_core import configs
 from ecgfm_core.model import linear as fast
 from ecgfm_core.model.decoder import Block, rotary_angles, rotate
+from ecgfm_core.model.ecgfm import Ecgfm
 from ecgfm_core.model.encoder import CausalConvolution
+from tests.ecgfm_core.tiny_data import TINY
 
 SHAPES = [((3, 62, 128), 384), ((3, 62, 384), 128), ((5, 7), 1), ((2, 1, 32), 700)]
 
@@ -106,3 +108,16 @@ def test_attention_is_the_softmax_over_the_past() -> None:
     found, expected = block(x_BND, angles, None, None), plain(x_BND)
     close((found,), (expected,))
     close(torch.autograd.grad(found, given, seen), torch.autograd.grad(expected, given, seen))
+
+
+@pytest.mark.parametrize("context", ["transformer", "state_space"])
+def test_text_goes_on_from_the_scored_signal_as_if_it_were_run_again(context: str) -> None:
+    torch.manual_seed(0)
+    model = Ecgfm(configs.build("tiny_cpu", {**TINY, "context": context}), 2, 40).eval()
+    waveform, counts = torch.randn(4, 12, 200), torch.tensor([200, 200, 120, 60])
+    with torch.inference_mode():
+        for several in (counts, torch.full((4,), 200)):
+            cache = model.decoder.new_cache(50 + 9)
+            kept, again = model.contexts(waveform, several, cache=cache), model.contexts(waveform, several)
+            close((kept.contexts_BND,), (again.contexts_BND,))
+            assert model.generate(kept, 9, cache=cache).tolist() == model.generate(again, 9).tolist()
