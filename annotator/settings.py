@@ -154,6 +154,8 @@ JOB_STALE_S = env.int("JOB_STALE_S", default=30)  # a silent job is given to ano
 JOB_ATTEMPTS = env.int("JOB_ATTEMPTS", default=3)
 RETRAIN_AFTER_CORRECTIONS = env.int("RETRAIN_AFTER_CORRECTIONS", default=100)  # 0 turns the rule off
 TRAINING_THREADS = env.int("TRAINING_THREADS", default=1)
+_processes = env.str("TRAINING_PROCESSES", default="auto")
+TRAINING_PROCESSES = 0 if _processes == "auto" else int(_processes)  # at most; 0: one a GPU
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [

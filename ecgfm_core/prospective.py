@@ -85,9 +85,12 @@ def judge(truth_N: Sequence[bool], said_N: Sequence[bool], seed: int = 0) -> Jud
         raise ConfigError(f"{len(truth_N)} truths and {len(said_N)} calls; one call a truth is needed")
     truth, said = np.asarray(truth_N, dtype=bool), np.asarray(said_N, dtype=bool)
     counts = [int(np.sum(a & b)) for a, b in ((truth, said), (~truth, said), (truth, ~said), (~truth, ~said))]
-    hit, false_alarm, missed, _ = counts
+    hit, false_alarm, missed, passed = counts
     return Judged(
-        *counts,
+        true_positive=hit,
+        false_positive=false_alarm,
+        false_negative=missed,
+        true_negative=passed,
         recall=_share(hit, hit + missed),
         precision=_share(hit, hit + false_alarm),
         f1=_f1(counts, seed),

@@ -48,7 +48,7 @@ def _score(batch: ArrivalBatch, attempt: int, rows: Sequence[Recording], folder:
             if len(part.ids):
                 arrivals.freeze(batch=batch, attempt=attempt, rows=_predictions(part))
             for arrival in batch.arrivals.filter(recording__in=list(part.refused)):
-                arrivals.refuse(arrival=arrival, reason=part.refused[arrival.recording_id])
+                arrivals.refuse(arrival=arrival, reason=part.refused[arrival.recording_id or 0])
         job_state.finish(batch, attempt)
     elif ended.cancelled:
         processes.end(batch, attempt, ended)

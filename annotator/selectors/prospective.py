@@ -259,7 +259,7 @@ def _cases(test: ProspectiveTest) -> list[Case]:
     read = Consensus.objects.filter(recording__arrivals__test=test).order_by("recording_id", "-pk")
     newest = read.distinct("recording_id").values_list("recording_id", "overall", "created_at", "round__reveal")
     said = {pk: (overall, at, reveal) for pk, overall, at, reveal in newest}
-    return [_case(row, test, said.get(row.recording_id)) for row in rows]
+    return [_case(row, test, said.get(row.recording_id or 0)) for row in rows]
 
 
 def _case(row: Arrival, test: ProspectiveTest, read: tuple[str, datetime, str] | None) -> Case:
@@ -313,7 +313,8 @@ def refused(test: ProspectiveTest) -> QuerySet[Arrival]:
 
 def waits(test: ProspectiveTest) -> dict[str, float | None]:
     """Return the seconds from arrival to prediction: the median, and what 95 of 100 stay under."""
-    spans = sorted((at - came).total_seconds() for came, at in counted(test).values_list("received_at", "predicted_at"))
+    times = counted(test).values_list("received_at", "predicted_at")
+    spans = sorted((at - came).total_seconds() for came, at in times if at is not None)
     if not spans:
         return {"median_s": None, "p95_s": None}
     return {"median_s": median(spans), "p95_s": float(np.percentile(spans, 95))}

@@ -50,7 +50,8 @@ def keep(files: Iterable[Sent]) -> tuple[str, str]:
 
 
 def _write(folder: Path, files: Iterable[Sent]) -> str:
-    left, hashes = settings.ARRIVAL_LIMIT_MB * MEGABYTE, {}
+    left = settings.ARRIVAL_LIMIT_MB * MEGABYTE
+    hashes: dict[str, str] = {}
     for sent_name, chunks in files:
         file_name = safe_name(sent_name)
         if file_name in hashes or len(hashes) == FILES_MAX:

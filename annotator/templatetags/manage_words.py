@@ -134,7 +134,15 @@ def progress_words(job: Job) -> str:
         parts.append(f"{rate:,.0f} recordings/s" if rate >= 10 else f"{rate:,.1f} recordings/s")
     if progress.get("eta_s") is not None:
         parts.append(f"{lasting(progress['eta_s'])} left")
+    if progress.get("processes", 1) > 1:
+        parts.append(f"{progress['processes']} processes")
+    parts += [f"{peak / 1000:,.2g} GB of {where}" for where, peak in _peaks(progress) if peak]
     return " · ".join(filter(None, parts)) or "Has just started."
+
+
+def _peaks(progress: dict[str, Any]) -> Iterable[tuple[str, float | None]]:
+    """Return the most memory that one process has held, and where."""
+    return (("memory", progress.get("peak_memory_mb")), ("GPU memory", progress.get("peak_gpu_memory_mb")))
 
 
 def _done(progress: dict[str, Any]) -> int:

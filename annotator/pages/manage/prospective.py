@@ -51,9 +51,12 @@ def prospective(request: AdminRequest) -> HttpResponseBase:
 def prospective_test(request: AdminRequest, pk: int) -> HttpResponse:
     """One test: what arrived, how the calls on it were, whether the scores drift."""
     test = get_object_or_404(selectors.tests(), pk=pk)
+    return page(request, "prospective_test", _shown(test, _may_change(request)))
+
+
+def _shown(test: ProspectiveTest, may_change: bool) -> dict[str, Any]:
     figures, counts = selectors.Figures(test), selectors.counts(test)
-    may_change = _may_change(request)
-    context = {
+    return {
         "test": test,
         "figures": figures,
         "counts": counts,
@@ -69,7 +72,6 @@ def prospective_test(request: AdminRequest, pk: int) -> HttpResponse:
         "reading": ReadingForm(),
         "folder_missing": bool(test.watch_path) and not (settings.IMPORT_DIR / test.watch_path).is_dir(),
     }
-    return page(request, "prospective_test", context)
 
 
 def _may_change(request: AdminRequest) -> bool:
