@@ -5,7 +5,8 @@ Parameterization and Initialization of Diagonal State Space Models, 2022). Withi
 product with a Toeplitz matrix of its impulse response; its state goes on from chunk to chunk, and from one part of a
 sequence to the next.
 
-B batch, N token, M token of the sequence so far, D width, P conjugate pair, S real number of a state (2 P).
+B batch, N token, M token of the sequence so far, D width, P conjugate pair, S real number of a state (2 P),
+O output.
 """
 
 import math
@@ -24,13 +25,6 @@ _STEPS = (0.01, 0.3)  # of the systems at the start, in tokens: memories of abou
 _POWERS_A_TABLE = 16
 
 
-class StateCache:
-    """The state of every layer after the tokens seen so far; None before the first."""
-
-    def __init__(self, layer_count: int) -> None:
-        self.states: list[Tensor | None] = [None] * layer_count
-
-
 class _Tables(NamedTuple):
     """What a chunk of up to N tokens is multiplied with."""
 
@@ -38,6 +32,20 @@ class _Tables(NamedTuple):
     read_DSN: Tensor  # the state before the chunk to its outputs
     write_DNS: Tensor  # inputs to the state after a chunk that they end
     powers_DPN: Tensor  # what n + 1 tokens do to a state; complex
+
+
+class Memory(NamedTuple):
+    """What a layer keeps of the tokens so far: its state, and its tables, which hang on its weights alone."""
+
+    tables: _Tables
+    state_DBS: Tensor
+
+
+class StateCache:
+    """The memory of every layer after the tokens seen so far; None before the first."""
+
+    def __init__(self, layer_count: int) -> None:
+        self.memories: list[Memory | None] = [None] * layer_count
 
 
 class StateSpace(nn.Module):
@@ -55,17 +63,21 @@ class StateSpace(nn.Module):
         self.read_DP2 = nn.Parameter(torch.randn(width, STATE_PAIRS, 2) / 2**0.5)
         self.skip_D = nn.Parameter(torch.ones(width))
 
-    def forward(self, x_BND: Tensor, state_DBS: Tensor | None, keep: bool) -> tuple[Tensor, Tensor | None]:
-        """Give outputs `[B, N, D]` and, to `keep`, the state after the last token `[D, B, S]`; in float32."""
+    def forward(self, x_BND: Tensor, memory: Memory | None, keep: bool) -> tuple[Tensor, Memory | None]:
+        """Give outputs `[B, N, D]` and, to `keep`, the memory after the last token; in float32."""
         x_DBN = x_BND.float().permute(2, 0, 1)
-        tables = self._tables(min(CHUNK, x_DBN.shape[2]))
-        written, left = [], x_DBN.shape[2]
+        tables, state_DBS = memory or (None, None)
+        size, left = min(CHUNK, x_DBN.shape[2]), x_DBN.shape[2]
+        if tables is None or tables.powers_DPN.shape[2] < size:
+            tables = self._tables(size)
+        written = []
         for chunk_DBN in x_DBN.split(CHUNK, dim=2):
             left -= chunk_DBN.shape[2]
             written.append(_outputs(tables, chunk_DBN, state_DBS))
             state_DBS = _next_state(tables, chunk_DBN, state_DBS) if keep or left else None
         y_DBN = written[0] if len(written) == 1 else torch.cat(written, dim=2)
-        return torch.addcmul(y_DBN.permute(1, 2, 0), x_BND.float(), self.skip_D), state_DBS
+        y_BND = torch.addcmul(y_DBN.permute(1, 2, 0), x_BND.float(), self.skip_D)
+        return y_BND, None if state_DBS is None else Memory(tables, state_DBS)
 
     def _tables(self, count: int) -> _Tables:
         frequencies_P = math.pi * torch.arange(STATE_PAIRS, device=self.log_step_D.device)
@@ -97,17 +109,22 @@ def _real(z_DPN: Tensor) -> Tensor:
     return torch.cat((z_DPN.real, z_DPN.imag), dim=1)
 
 
+def _product(left_DBN: Tensor, right_DNO: Tensor) -> Tensor:
+    """The product of matrices a feature; that of a single token is no sum, and many times as fast without one."""
+    return left_DBN * right_DNO if left_DBN.shape[2] == 1 else left_DBN @ right_DNO
+
+
 def _outputs(tables: _Tables, x_DBN: Tensor, state_DBS: Tensor | None) -> Tensor:
     """What a chunk gives `[D, B, N]`: of its own inputs, and of the state before it."""
     count = x_DBN.shape[2]
-    y_DBN = x_DBN @ tables.toeplitz_DNN[:, :count, :count]
+    y_DBN = _product(x_DBN, tables.toeplitz_DNN[:, :count, :count])
     return y_DBN if state_DBS is None else torch.baddbmm(y_DBN, state_DBS, tables.read_DSN[..., :count])
 
 
 def _next_state(tables: _Tables, x_DBN: Tensor, state_DBS: Tensor | None) -> Tensor:
     """The state `[D, B, S]` after a chunk."""
     count = x_DBN.shape[2]
-    new_DBS = x_DBN @ tables.write_DNS[:, tables.write_DNS.shape[1] - count :]
+    new_DBS = _product(x_DBN, tables.write_DNS[:, tables.write_DNS.shape[1] - count :])
     if state_DBS is None:
         return new_DBS
     real, imaginary = state_DBS.chunk(2, dim=2)
@@ -127,16 +144,16 @@ class StateSpaceBlock(MlpBlock):
         self.add_mlp(config)
 
     def forward(
-        self, x_BND: Tensor, valid_BN: Tensor | None, state_DBS: Tensor | None, keep: bool
-    ) -> tuple[Tensor, Tensor | None]:
-        """Give `[B, N, D]` and the state after it; tokens that are not valid feed nothing into the systems."""
+        self, x_BND: Tensor, valid_BN: Tensor | None, memory: Memory | None, keep: bool
+    ) -> tuple[Tensor, Memory | None]:
+        """Give `[B, N, D]` and the memory after it; tokens that are not valid feed nothing into the systems."""
         in_BND = self.mixing_norm(x_BND)
         if valid_BN is not None:
             in_BND = in_BND * valid_BN[..., None]
         with torch.autocast(x_BND.device.type, enabled=False):  # powers and long sums need float32
-            y_BND, state_DBS = self.systems(in_BND, state_DBS, keep)
+            y_BND, memory = self.systems(in_BND, memory, keep)
         value, gate = self.mixing_out(functional.gelu(y_BND).to(x_BND.dtype)).chunk(2, dim=-1)
-        return self.mlp(x_BND + value * gate.sigmoid()), state_DBS
+        return self.mlp(x_BND + value * gate.sigmoid()), memory
 
 
 class StateSpaceDecoder(nn.Module):
@@ -162,8 +179,8 @@ class StateSpaceDecoder(nn.Module):
         """
         valid_BN = None if valid_BM is None else valid_BM[:, -x_BND.shape[1] :]
         for index, block in enumerate(self.blocks):
-            state_DBS = None if cache is None else cache.states[index]
-            x_BND, state_DBS = block(x_BND, valid_BN, state_DBS, cache is not None)
+            memory = None if cache is None else cache.memories[index]
+            x_BND, memory = block(x_BND, valid_BN, memory, cache is not None)
             if cache is not None:
-                cache.states[index] = state_DBS
+                cache.memories[index] = memory
         return self.norm(x_BND)

@@ -76,8 +76,8 @@ def by_recurrence(layer: StateSpace, x_BND: Tensor) -> Tensor:
 @pytest.mark.parametrize("count", LENGTHS)
 def test_the_layer_is_the_recurrence_that_defines_it(count: int) -> None:
     x_BND = tokens(count)
-    y_BND, state = system()(x_BND, None, keep=False)
-    assert state is None
+    y_BND, memory = system()(x_BND, None, keep=False)
+    assert memory is None
     expected = by_recurrence(system(), x_BND)
     torch.testing.assert_close(y_BND.double(), expected, atol=1e-4 * float(expected.detach().abs().max()), rtol=0)
 
@@ -152,7 +152,7 @@ def test_the_state_has_one_size_whatever_it_has_seen() -> None:
     for count in (1, 100):
         cache = decoder.new_cache(count)
         decoder(tokens(count, width=STREAM), None, cache)
-        sizes.append([state.shape for state in cache.states if state is not None])
+        sizes.append([memory.state_DBS.shape for memory in cache.memories if memory is not None])
     assert sizes[0] == sizes[1] == [(STREAM, 3, 2 * configs.STATE_PAIRS)] * 2
 
 
