@@ -6,7 +6,9 @@ N recording, C class, S seed.
 import json
 import os
 import time
+import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -98,6 +100,14 @@ class Prepared:
     cache: Cache
 
 
+@contextmanager
+def unlabelled() -> Iterator[None]:
+    """Let a network without labels pass in silence: torch warns of a label head without a label."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Initializing zero-element tensors")
+        yield
+
+
 def bench(set_key: str, source: Path, task_name: str, out: Path, options: BenchOptions) -> Path:
     """Fill the table and write ``results.json``, ``results.md`` and ``results.html``; returns the page's path.
 
@@ -113,7 +123,7 @@ def bench(set_key: str, source: Path, task_name: str, out: Path, options: BenchO
     Stopped
         When asked to stop.
     """
-    with RunFolder(out).held(options.parent) as folder, in_words(_ADVICE):
+    with RunFolder(out).held(options.parent) as folder, in_words(_ADVICE), unlabelled():
         ready = setup(set_key, source, task_name, out, options, folder, {"command": "bench"})
         fits = [
             Fit(row, share, seed)

@@ -26,8 +26,8 @@ def describe(lead_names: Sequence[str], waveform_mv: np.ndarray, sampling_rate_h
     is beyond the recording's end, is 0.
     """
     leads_LT = np.nan_to_num(derive(lead_names, waveform_mv[:, : round(_SECONDS * sampling_rate_hz)], _LEADS))
-    edges = np.arange(round(_BLOCKS_PER_S * _SECONDS) + 1) * (sampling_rate_hz / _BLOCKS_PER_S)
-    edges = np.unique(np.minimum(np.rint(edges).astype(np.int64), leads_LT.shape[1]))
+    places = np.arange(round(_BLOCKS_PER_S * _SECONDS) + 1) * (sampling_rate_hz / _BLOCKS_PER_S)
+    edges = np.unique(np.minimum(np.rint(places).astype(np.int64), leads_LT.shape[1]))
     means_LK = np.add.reduceat(leads_LT, edges[:-1], axis=1) / np.diff(edges)
     steps_LK = np.zeros((len(_LEADS), OUTLINE_VALUES // len(_LEADS)))
     found = np.diff(means_LK, axis=1)

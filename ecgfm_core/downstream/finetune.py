@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from ecgfm_core import configs, manifest
 from ecgfm_core.downstream import bootstrap, challenge, learn, metrics
-from ecgfm_core.downstream.bench import BenchOptions, digest, seen, setup
+from ecgfm_core.downstream.bench import BenchOptions, digest, seen, setup, unlabelled
 from ecgfm_core.downstream.learn import Classifier, Recipe
 from ecgfm_core.downstream.progress import Bar
 from ecgfm_core.downstream.results import weights_in_order
@@ -64,7 +64,7 @@ def finetune(set_key: str, source: Path, task_name: str, row: str, seed: int, ou
     Stopped
         When asked to stop; the network is trained from its first step then.
     """
-    with RunFolder(out).held(options.parent) as folder, in_words(_ADVICE):
+    with RunFolder(out).held(options.parent) as folder, in_words(_ADVICE), unlabelled():
         prepared = setup(
             set_key, source, task_name, out, options, folder, {"command": "finetune", "row": row, "seed": seed}
         )
@@ -171,9 +171,10 @@ def load(folder: Path, device: torch.device | None = None) -> Finetuned:
 
 def apply(out: Path, manifest_path: Path, waveforms: Path, options: BenchOptions) -> Path:
     """Write ``probabilities.csv`` beside a trained network: a row a recording of the manifest, a column a class."""
-    found = load(out / NETWORK, choose_device(options.device, options.threads))
+    with unlabelled():
+        found = load(out / NETWORK, choose_device(options.device, options.threads))
     entries = manifest.read(manifest_path)
-    with RunFolder(out).held(options.parent) as folder, in_words(_ADVICE):
+    with RunFolder(out).held(options.parent) as folder, in_words(_ADVICE), unlabelled():
         with Bar("preparing", "recording", folder) as bar:
             cache = Cache.open(
                 out / "apply-cache", entries, waveforms, found.classifier.backbone.config.sampling_rate_hz, bar.to

@@ -159,8 +159,9 @@ def _classes(task: Task, full: dict[str, Answers], positives_min: int) -> list[d
             if column in scored:
                 probability_SN1 = one.probability_SNC[..., [column]]
                 area = bootstrap.interval(
-                    metrics.resampled_macro_auroc, one.target_NC[:, [column]], probability_SN1, _SEED, groups=one.groups
-                )
+                    functools.partial(metrics.resampled_macro_auroc, positives_min=1), one.target_NC[:, [column]],
+                    probability_SN1, _SEED, groups=one.groups,
+                )  # fmt: skip
                 line["rows"][row]["auroc_interval"] = area.to_dict()
     return rows
 
