@@ -17,7 +17,7 @@ from django.conf import settings
 from annotator.errors import WrongState
 from annotator.models.jobs import Job, JobState
 from annotator.services import job_state
-from ecgfm_core.training.run_folder import EXIT_STOPPED
+from ecgfm_core.training.run_folder import EXIT_STOPPED, STOPPED
 
 POLL_S = 1.0
 STOP_GRACE_S = 60.0
@@ -45,16 +45,18 @@ def run(
     folder: Path,
     arguments: Sequence[str],
     on_tick: Callable[[], dict[str, Any] | None],
+    count: int = 1,
 ) -> Ended:
     """Run `ecgfm ARGUMENTS` on a run folder; raises WrongState, with the process killed, if another worker has the job.
 
-    `on_tick` is called every second and returns the job's progress.
+    `on_tick` is called every second and returns the job's progress; `count` processes are started by ``torchrun``.
     """
     _wait_for_lock(job, attempt, folder)
     log_path = folder / "log.txt"
+    together = ["torch.distributed.run", "--standalone", f"--nproc-per-node={count}", "-m"] if count > 1 else []
     with log_path.open("ab") as log:
         process = subprocess.Popen(  # noqa: S603 - our own command line
-            [sys.executable, "-m", "ecgfm_core.cli", *arguments],
+            [sys.executable, "-m", *together, "ecgfm_core.cli", *arguments],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment(),
         )  # fmt: skip
     try:
@@ -63,7 +65,8 @@ def run(
         _kill(process)
     failure = folder / "failure.txt"
     said = failure.read_text(encoding="utf-8").strip() if failure.exists() else ""
-    return Ended(process.returncode, cancelled or process.returncode == EXIT_STOPPED, tail(log_path), said)
+    stopped = process.returncode == EXIT_STOPPED or (folder / STOPPED).exists()
+    return Ended(process.returncode, cancelled or stopped, tail(log_path), said)
 
 
 def environment() -> dict[str, str]:

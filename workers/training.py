@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,11 @@ from django.db import connection, transaction
 from annotator.models import TrainingRun
 from annotator.selectors import training_pool
 from annotator.services import checkpoints, job_state
-from ecgfm_core import manifest
+from ecgfm_core import configs, manifest
 from ecgfm_core.training.run_folder import write_json
 from workers import processes
+
+CACHE = "prepared"  # below the checkpoints: the next training, on any host, does not prepare the same waveforms again
 
 
 def train(run: TrainingRun, attempt: int) -> None:
@@ -21,7 +25,7 @@ def train(run: TrainingRun, attempt: int) -> None:
     folder = checkpoints.run_folder(run)
     freeze(run, attempt, folder)
     curves = Curves(run, folder)
-    ended = processes.run(run, attempt, folder, _arguments(run, folder), curves.tick)
+    ended = processes.run(run, attempt, folder, _arguments(run, folder), curves.tick, process_count(run))
     if ended.exit_code == 0:
         provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
         checkpoints.store_checkpoint(
@@ -45,12 +49,29 @@ def freeze(run: TrainingRun, attempt: int, folder: Path) -> None:
         manifest.write(folder / "manifest.jsonl", training_pool.manifest_entries(dataset_ids, training=True))
 
 
+def process_count(run: TrainingRun) -> int:
+    """Say how many processes train: as many as are allowed, or have a GPU each, and share every step evenly.
+
+    How a run is split over processes does not change its steps; of how many parts a step is made, the config decides.
+    """
+    parts = configs.build(run.config_name, run.config).accumulate
+    most = 1 if parts == 1 else settings.TRAINING_PROCESSES or gpu_count()
+    return max(count for count in range(1, max(1, most) + 1) if parts % count == 0)
+
+
+def gpu_count() -> int:
+    """Count the GPUs of this host, in a process of its own that keeps none of them busy."""
+    words = [sys.executable, "-c", "import torch; print(torch.cuda.device_count())"]
+    return int(subprocess.run(words, capture_output=True, text=True, check=True).stdout)  # noqa: S603 - our own
+
+
 def _arguments(run: TrainingRun, folder: Path) -> list[str]:
     changes = [argument for name, value in run.config.items() for argument in ("--set", f"{name}={_text(value)}")]
     return [
         "pretrain", "--manifest", str(folder / "manifest.jsonl"), "--waveforms", str(settings.WAVEFORM_DIR),
         "--config", run.config_name, *changes, "--seed", str(run.seed), "--out", str(folder),
         "--threads", str(settings.TRAINING_THREADS), "--parent", str(os.getpid()),
+        "--cache", str(settings.CHECKPOINT_DIR / CACHE),
     ]  # fmt: skip
 
 

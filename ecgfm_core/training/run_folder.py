@@ -19,6 +19,7 @@ from typing import IO, Any
 from ecgfm_core.errors import TrainingError
 
 EXIT_FAILED, EXIT_STOPPED = 1, 3
+STOPPED = "stopped"  # a file that says how the run ended where ``torchrun`` gives its own exit status
 _PARENT_LOOK_S = 0.5
 _STOP_GRACE_S = 20.0
 _PROGRESS_EVERY_S = 0.5
@@ -64,6 +65,8 @@ class RunFolder:
         try:
             yield self
         except Stopped:
+            if self.leads:
+                (self.path / STOPPED).touch()
             raise
         except Exception as error:
             self.fail(str(error) or type(error).__name__)
@@ -82,7 +85,8 @@ class RunFolder:
         except OSError:
             self._lock.close()
             raise TrainingError(f"{self.path} is held by another process; wait for it or stop it first") from None
-        (self.path / "failure.txt").unlink(missing_ok=True)
+        for ended in ("failure.txt", STOPPED):
+            (self.path / ended).unlink(missing_ok=True)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._stop.set()

@@ -81,6 +81,7 @@ def add_metrics(run: TrainingRun, steps: range) -> None:
         left = math.exp(-step / 60)
         points += [(f"train_{name}", step, floor + (1 - floor) * left) for name, floor in falls.items()]
         points += [("train_retrieval_accuracy", step, 0.6 - 0.5 * left), ("records_per_s", step, 310.0)]
+        points += [("train_information_nats", step, 2 - 2 * left), ("peak_memory_mb", step, 812.0)]
         if step % 50 == 0:
             points += [(f"validate_{name}", step, floor + 0.05 + (1 - floor) * left) for name, floor in falls.items()]
             points += [

@@ -111,6 +111,8 @@ def test_a_report_says_shares_with_counts_and_intervals():
 def test_words_for_progress_time_and_figures():
     run = TrainingRun(state="running", progress={"step": 50, "total_steps": 200, "records_per_s": 12.4, "eta_s": 3700})
     assert progress_words(run) == "50 of 200 steps · 12 recordings/s · 1 h 1 min left"
+    run.progress |= {"processes": 8, "peak_memory_mb": 1234.5, "peak_gpu_memory_mb": 61_700.0}
+    assert progress_words(run).endswith("left · 8 processes · 1.2 GB of memory · 62 GB of GPU memory")
     assert share_done(run) == 25
     assert progress_words(TrainingRun(state="queued", attempt=1)).startswith("Waits for a worker (attempt 2")
     assert share_done(TrainingRun()) is None

@@ -97,7 +97,7 @@ def test_training_is_started_and_followed_with_curves(boss: Page):
     add_metrics(run, range(10, 101, 10))
     job_state.beat(run, attempt, {"step": 100, "total_steps": 400, "records_per_s": 310.4, "eta_s": 95})
     expect(boss.get_by_text("100 of 400 steps · 310 recordings/s · 1 min 35 s left")).to_be_visible()
-    expect(boss.locator("#curves .scatterlayer .trace")).to_have_count(11)
+    expect(boss.locator("#curves .scatterlayer .trace")).to_have_count(14)
     drawn = boss.locator("#curves figure").first.locator(".js-line").first
     before = drawn.get_attribute("d")
     summary = boss.locator("#curves figcaption").first

@@ -9,6 +9,9 @@ const GROUPS = [
   { title: "Validation losses, in units of chance", fits: /^validate_(contrastive|abnormal|labels|text)$/, reference: chance },
   { title: "AUROC on the validation split", fits: /auroc/, range: [0, 1.02], reference: { value: 0.5, words: "chance" } },
   { title: "Retrieval accuracy", fits: /retrieval_accuracy/, range: [0, 1.02] },
+  { title: "What context and target share, at least (InfoNCE bound, nats)", fits: /information_nats/ },
+  { title: "Recordings a second", fits: /^records_per_s$/ },
+  { title: "Most memory of one process, MB", fits: /^peak_(gpu_)?memory_mb$/ },
 ];
 
 const box = document.getElementById("curves");
