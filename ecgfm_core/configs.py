@@ -62,7 +62,7 @@ class Config:
     encoder: str = "twelve_lead"
     context: str = "transformer"
     vocabulary: int = 512
-    text_tokens_max: int = 48
+    text_tokens_max: int = 96
     horizons_ms: tuple[float, ...] = (280.0, 400.0, 520.0, 640.0)
     negatives: int = 64
     temperature: float = 0.1
@@ -231,7 +231,7 @@ def tiny_cpu() -> Named:
 def small() -> Named:
     """One small GPU, or a night on a CPU."""
     config = Config(
-        "small", 250.0, (9, 3, 3, 3), (5, 1, 1, 1), width=256, layers=6, heads=8, vocabulary=2048, text_tokens_max=96,
+        "small", 250.0, (9, 3, 3, 3), (5, 1, 1, 1), width=256, layers=6, heads=8, vocabulary=2048,
         horizons_ms=(160.0, 320.0, 480.0, 640.0), negatives=128, batch=64, epochs=30, learning_rate=7e-4, ema=0.999,
         save_every_s=120.0,
     )  # fmt: skip
