@@ -64,14 +64,12 @@ def scores(data: Path, out: Path, rows: list[str], seeds: int) -> None:
     print(f"{'row':<18}{first:>26}{second:>26}{'difference':>28}")
     for row in rows:
         answers = [probabilities(task, out / context / "fits", row, seeds) for context in (first, second)]
-        each = [
-            bootstrap.interval(metrics.resampled_macro_auroc, task.targets_NC[test], one, 0, groups=groups)
+        drawn = [
+            bootstrap.draw(metrics.resampled_macro_auroc, task.targets_NC[test], one, 0, groups=groups)
             for one in answers
         ]
-        less = bootstrap.difference(
-            metrics.resampled_macro_auroc, task.targets_NC[test], answers[1], answers[0], 0, groups=groups
-        )
-        print(f"{row:<18}{each[0]!s:>26}{each[1]!s:>26}{less!s:>28}")
+        less = drawn[1] - drawn[0]
+        print(f"{row:<18}{drawn[0].interval()!s:>26}{drawn[1].interval()!s:>26}{less.interval()!s:>28}")
 
 
 def probabilities(task: Task, fits: Path, row: str, seeds: int) -> np.ndarray:
