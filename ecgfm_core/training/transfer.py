@@ -115,9 +115,10 @@ def transfer(
         folder.bind({"command": "transfer", "config": config.to_dict(), "seed": seed, **origin})
         if (out / CHECKPOINT).exists():
             return out / CHECKPOINT
-        run = _TransferRun(folder, team, paired(manifest.read(manifest_path)), config, seed)
-        run.teacher, run.kept = teacher, task.kept
-        run.unpaired = run.open_unpaired(task.unpaired_path, options, waveform_folder)
+        run = _TransferRun(folder, team, paired(manifest.read(manifest_path)), config, seed, teacher)
+        run.kept = task.kept
+        if task.unpaired_path:
+            run.unpaired = run.open_unpaired(task.unpaired_path, options, waveform_folder)
         cache = run.open_cache(options, waveform_folder)
         with team.joined(device):
             run.train(device, cache)
@@ -243,13 +244,18 @@ class _TransferTrainer(Trainer):
 
 
 class _TransferRun(Run):
-    """The parts of a running transfer."""
+    """The parts of a running transfer; `kept` is the fixed lead set, where there is one."""
 
-    teacher: Checkpoint
-    kept: tuple[str, ...] | None
-    unpaired: Unpaired | None
+    kept: tuple[str, ...] | None = None
+    unpaired: Unpaired | None = None
 
-    def open_unpaired(self, path: Path | None, options: TrainingOptions, waveform_folder: Path) -> Unpaired | None:
+    @property
+    def teacher(self) -> Checkpoint:
+        """The network that is copied, which a transfer always starts with."""
+        assert self.start is not None, "transfer gives it"
+        return self.start
+
+    def open_unpaired(self, path: Path, options: TrainingOptions, waveform_folder: Path) -> Unpaired:
         """Prepare the recordings of other devices, those of the test split left out.
 
         Raises
@@ -257,8 +263,6 @@ class _TransferRun(Run):
         TrainingError
             If none of them has a lead that is asked for.
         """
-        if path is None:
-            return None
         entries = [one for one in manifest.read(path) if one.split != "test"]
         leads = [tuple(name for name in as_standard(one.lead_names) if name) for one in entries]
         usable = [row for row, has in enumerate(leads) if has and (self.kept is None or set(has) & set(self.kept))]
@@ -312,9 +316,8 @@ class _TransferRun(Run):
         return found
 
     def trained_on(self) -> np.ndarray | None:
-        """Add to the teacher's recordings those of this training; None where the teacher's are not known."""
-        if self.teacher.trained_on is None:
-            return None
-        devices = () if self.unpaired is None else self.unpaired.entries
-        own = waveform_marks([*(self.entries[row].sha256 for row in self.plan.rows), *(one.sha256 for one in devices)])
-        return np.union1d(self.teacher.trained_on, own)
+        """Add the recordings of other devices."""
+        marks = super().trained_on()
+        if marks is None or self.unpaired is None:
+            return marks
+        return np.union1d(marks, waveform_marks(one.sha256 for one in self.unpaired.entries))
