@@ -153,6 +153,7 @@ class _Shards:
         self.folder, self.shard_bytes = folder, shard_bytes
         self.starts, self.shards = [0], list[dict[str, Any]]()
         self.file: BinaryIO | None = None
+        self.size, self.digest = 0, sha256()
 
     def __enter__(self) -> "_Shards":
         return self
@@ -162,9 +163,9 @@ class _Shards:
         limit = self.shard_bytes * max(1, len(self.shards) // _GROW_EVERY)
         if self.file is None or (self.size and self.size + row.nbytes > limit):
             self._end_shard()
-            self.name, self.size, self.digest = f"{len(self.shards):03}.i16", 0, sha256()
-            self.shards.append({"name": self.name, "first_row": len(self.starts) - 1})
-            self.file = (self.folder / self.name).open("wb")
+            name, self.size, self.digest = f"{len(self.shards):03}.i16", 0, sha256()
+            self.shards.append({"name": name, "first_row": len(self.starts) - 1})
+            self.file = (self.folder / name).open("wb")
         data = np.ascontiguousarray(row, dtype="<i2").data
         self.file.write(data)
         self.digest.update(data)

@@ -40,7 +40,8 @@ class Team:
         """Read what ``torchrun`` says; one process without it."""
         if "TORCHELASTIC_RUN_ID" not in os.environ:
             return cls()
-        return cls(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
+        rank, count, local_rank = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+        return cls(rank, count, local_rank)
 
     @property
     def leads(self) -> bool:

@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -142,7 +142,7 @@ class RunFolder:
         with suppress(FileExistsError), (self.path / "failure.txt").open("x", encoding="utf-8") as file:
             file.write(reason + "\n")
 
-    def append_metrics(self, step: int, values: dict[str, float | None]) -> None:
+    def append_metrics(self, step: int, values: Mapping[str, float | None]) -> None:
         """Add one line a value to ``metrics.jsonl``; None is left out."""
         if not self.leads:
             return
