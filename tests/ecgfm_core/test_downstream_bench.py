@@ -3,7 +3,11 @@
 import csv
 import itertools
 import json
+import os
 import shutil
+import signal
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +25,7 @@ from ecgfm_core.downstream.sets import Protocol, task_of
 from ecgfm_core.downstream.store import store_set
 from ecgfm_core.errors import FormatError, TrainingError
 from ecgfm_core.training.checkpoint import load_checkpoint, save_checkpoint, waveform_marks
+from ecgfm_core.training.run_folder import EXIT_STOPPED
 from tests.ecgfm_core.public_sets import write_cinc, write_ptbxl
 from tests.ecgfm_core.tiny_data import TINY
 
@@ -118,6 +123,33 @@ def test_a_bench_goes_on_and_grows(source: Path, done: Path, tmp_path: Path) -> 
     assert main(words(source, out, "--seeds", "1", "--rows", "frozen_linear", "--fractions", "1.0")) == 0
     (line,) = json.loads((out / "results.json").read_text())["table"]
     assert line["row"] == "frozen_linear"
+
+
+def test_a_bench_that_is_told_to_stop_goes_on(source: Path, done: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(done, out)
+    shutil.rmtree(out / "fits")
+    ended = threading.Event()
+
+    def stop_after_two() -> None:
+        while not ended.is_set() and len(list((out / "fits").glob("*.json"))) < 2:
+            time.sleep(0.005)
+        if not ended.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    watch = threading.Thread(target=stop_after_two)
+    watch.start()
+    asked = words(source, out, "--seeds", "2", "--fractions", "0.5,1.0")
+    try:
+        assert main(asked) == EXIT_STOPPED
+    finally:
+        ended.set()
+        watch.join()
+    assert 2 <= len(list((out / "fits").glob("*.json"))) < 20
+    assert main(asked) == 0
+    before, after = (json.loads((folder / "results.json").read_text()) for folder in (done, out))
+    for one, other in zip(before["table"], after["table"], strict=True):
+        assert {**one, "seconds": 0} == {**other, "seconds": 0}
 
 
 def test_another_bench_does_not_go_on_there(source: Path, done: Path, capsys: pytest.CaptureFixture[str]) -> None:
