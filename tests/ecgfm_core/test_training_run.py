@@ -210,6 +210,11 @@ def test_out_of_memory_fails_in_words(data: tuple[Path, Path], tmp_path: Path) -
     assert "choose a smaller config" in (tmp_path / "failure.txt").read_text()
 
 
+def test_a_gpu_without_memory_fails_in_words() -> None:
+    with pytest.raises(TrainingError, match="Out of memory: less .CUDA out of memory"), device.in_words("less"):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+
 def test_other_errors_are_not_called_memory() -> None:
     with pytest.raises(RuntimeError, match="shapes"), device.in_words("less"):
         raise RuntimeError("shapes differ")
