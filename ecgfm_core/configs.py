@@ -45,7 +45,7 @@ class Config:
     gain_range : each training crop is multiplied by a random factor between 1 / (1 + this) and 1 + this
     epochs : passes over the training split
     steps_min : a small training split is passed over more often, up to this many steps
-    batch, accumulate : recordings a forward pass, forward passes an optimizer step
+    batch, accumulate : recordings a forward pass, forward passes an optimizer step; processes share the passes
     learning_rate, weight_decay, warmup_share, clip_norm : of AdamW, its cosine schedule and gradient clipping
     ema : decay of the averaged weights, which are the ones kept
     validate_epochs : the validation split is scored every this many epochs, and at the end
