@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 
 from annotator.models import Arrival, ArrivalBatch, Checkpoint, Prediction, ProspectiveTest, TrainingRun
 from annotator.models.jobs import JobState
-from annotator.services import prospective
+from annotator.services import prospective, watching
 from annotator.services.schemes import ensure_scheme
 from ecgfm_core import configs
 from ecgfm_core.datasets.simulated import write_dataset
@@ -21,6 +21,7 @@ from tests.ecgfm_core.tiny_data import TINY, make
 from tests.workers.conftest import wait_for
 
 State = Arrival.State
+WAIT_S = 180  # seconds when nothing else runs; far more on a busy machine
 
 
 @pytest.fixture(scope="session")
@@ -101,8 +102,6 @@ def decided(test: ProspectiveTest, count: int) -> bool:
 
 
 def test_recordings_arrive_by_api_and_folder(worker, test, sent, settings, admin):
-    worker.stop()
-    worker.start("--beat", "--schedule", str(worker.log.with_name("beat")))
     cart, ward = client(person("cart", "sender")), settings.IMPORT_DIR / "ward"
     first = post(cart, test, zipped(sent[0]))
     assert first["state"] == "waiting"
@@ -120,7 +119,8 @@ def test_recordings_arrive_by_api_and_folder(worker, test, sent, settings, admin
     (ward / "letter.txt").write_text("no ECG")
     before = sorted(path.relative_to(ward) for path in ward.rglob("*"))
 
-    wait_for(lambda: decided(test, 8), "eight decisions", 60)
+    assert (watching.look(), watching.look()) == (0, 3)
+    wait_for(lambda: decided(test, 8), "eight decisions", WAIT_S)
     told = cart.get(f"/api/v1/prospective/{test.pk}/arrivals/{first['id']}").json()
     assert told["state"] == "scored"
     assert 0 < told["abnormal_probability"] < 1
@@ -155,20 +155,16 @@ def test_recordings_arrive_by_api_and_folder(worker, test, sent, settings, admin
     assert late.status_code == 409
 
 
-def test_a_worker_killed_between_arrival_and_prediction(worker, test, sent, admin):
+def test_a_worker_killed_between_arrival_and_prediction(worker, test, sent, admin, settings):
     api = client(admin)
     ids = [post(api, test, zipped(header))["id"] for header in sent[:2]]
     wait_for(lambda: Arrival.objects.filter(pk__in=ids, recording__isnull=False).exists(), "the first reading")
     worker.kill()
     assert not Arrival.objects.filter(state=State.SCORED).exists()
-    late = post(api, test, zipped(sent[2]))["id"]
+    put(sent[2], settings.IMPORT_DIR / "ward", "late")
     worker.start("--beat", "--schedule", str(worker.log.with_name("beat")), JOB_STALE_S="3")
-    try:
-        wait_for(lambda: decided(test, 3), "three predictions", 45)
-    except AssertionError:
-        print(list(ArrivalBatch.objects.values()), list(Arrival.objects.values("pk", "state", "batch", "recording")))
-        raise
-    assert set(Arrival.objects.filter(pk__in=[*ids, late]).values_list("state", flat=True)) == {State.SCORED}
+    wait_for(lambda: decided(test, 3), "three predictions", WAIT_S)
+    assert set(test.arrivals.values_list("state", flat=True)) == {State.SCORED}
     assert set(ArrivalBatch.objects.values_list("state", flat=True)) == {JobState.FINISHED}
     assert ArrivalBatch.objects.order_by("pk").first().attempt == 2
     assert test.dataset.recordings.count() == 3
