@@ -44,7 +44,7 @@ class Classes:
 
 @dataclass(frozen=True)
 class PublicSet:
-    """A set: its layouts, the centre that its recordings bear (empty for any), its tasks, of which the first is usual."""
+    """A set: its layouts, its tasks, the usual one first, and the centre its recordings bear (empty for any)."""
 
     key: str
     title: str
