@@ -9,6 +9,7 @@ sample ``reports.md`` into the folder. A set with folds of its own tests on the 
 import argparse
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from ecgfm_core import configs, labels, manifest, reports
 from ecgfm_core.configs import Config
-from ecgfm_core.downstream import metrics, splits, text_metrics
+from ecgfm_core.downstream import bootstrap, metrics, splits, text_metrics
 from ecgfm_core.downstream.store import Stored, StoredSet, store_set
 from ecgfm_core.manifest import ManifestEntry
 from ecgfm_core.model.score import Scores, score
@@ -27,7 +28,7 @@ from ecgfm_core.training.pretrain import TrainingOptions, pretrain
 SAMPLED = 5  # texts a recording at this temperature
 TEMPERATURE = 0.7
 ROWS = ("greedy", f"sampled at {TEMPERATURE}", "template of the labels", "nearest report", "most frequent report")
-HEAD = ("row", "statements, micro F1", "macro F1", "BLEU", "exact", "empty", "different")
+HEAD = ("row", "statements, micro F1", "greedy's is higher by", "macro F1", "BLEU", "exact", "empty", "different")
 
 
 class Part(NamedTuple):
@@ -132,9 +133,17 @@ def judge(written: dict[str, list[list[str]]], test: Part, out: Path, config: Co
         for row, texts_SN in written.items()
     }
     print(f"{len(references)} recordings\n\n| {' | '.join(HEAD)} |\n|{' --- |' * len(HEAD)}")
+    micro = partial(metrics.resampled_f1, micro=True)
+    drawn = {
+        row: bootstrap.draw(
+            micro, test.target_NC, np.stack([text_metrics.said(one, codes) for one in texts]), 0, groups=groups
+        )
+        for row, texts in written.items()
+    }
     for row, found in scores.items():
+        ahead = "" if row == ROWS[0] else (drawn[ROWS[0]] - drawn[row]).interval()
         figures = f"{found.bleu:.1f} | {found.exact:.2f} | {found.empty:.2f} | {found.distinct:.0f}"
-        print(f"| {row} | {found.micro_f1} | {found.macro_f1} | {figures} |")
+        print(f"| {row} | {found.micro_f1} | {ahead} | {found.macro_f1} | {figures} |")
     kept: dict[str, Any] = {"config": config.to_dict(), "scores": {row: asdict(found) for row, found in scores.items()}}
     kept |= {"ids": [one.id for one in test.entries], "true": references, "written": written}
     (out / "text.json").write_text(json.dumps(kept, ensure_ascii=False, indent=1), encoding="utf-8")
