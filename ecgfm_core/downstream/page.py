@@ -154,9 +154,14 @@ def _curves(results: dict[str, Any], rows: list[str]) -> go.Figure:
             customdata=[(line["fraction"], line["recordings"]) for line in lines],
             hovertemplate="%{customdata[0]:.0%} of the labels, %{customdata[1]:,} recordings: %{y:.3f}",
         )  # fmt: skip
-    figure.update_layout(
-        height=420, xaxis={"type": "log", "title": "labelled recordings trained on"}, yaxis={"title": "macro AUROC"}
-    )
+    ticks = sorted({line["recordings"] for line in results["table"]})
+    axis = {
+        "type": "log",
+        "title": "labelled recordings trained on",
+        "tickvals": ticks,
+        "ticktext": [f"{n:,.0f}" for n in ticks],
+    }
+    figure.update_layout(height=420, xaxis=axis, yaxis={"title": "macro AUROC"})
     return figure
 
 
