@@ -18,6 +18,9 @@ from ecgfm_core.model.ecgfm import Ecgfm
 
 TRAINED = ("N", "S", "V", "F")  # the few unclassifiable beats are never learnt, and count as errors when tested
 _BEATS_A_PASS = 256
+# Ends of the tokens that see P wave and QRS, seconds from the beat.
+_P_WAVE_S, _QRS_S = (-0.3, -0.1), (-0.1, 0.3)
+_NEAREST = 1e-3  # cosine distance
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class BeatRecipe:
 
     Attributes
     ----------
-    epochs, batch, learning_rate, weight_decay : of AdamW and its cosine schedule
+    epochs, batch, learning_rate, timing_learning_rate, weight_decay : of AdamW and its cosine schedule
     normal_beats : so many N beats are drawn for each epoch, beside all others
     class_power, record_power : a beat's weight is its class's count, and its record's count of the class, to minus this
     channels, hidden, dropout : of the head
@@ -34,65 +37,89 @@ class BeatRecipe:
     offsets : added to the log-probabilities of S, V and F
     """
 
-    epochs: int = 10
+    epochs: int = 8
     batch: int = 256
     learning_rate: float = 1e-3
+    timing_learning_rate: float = 3e-3
     weight_decay: float = 0.05
-    normal_beats: int = 12_000
+    normal_beats: int = 5_000
     class_power: float = 0.5
     record_power: float = 0.5
     channels: int = 32
-    hidden: int = 64
+    hidden: int = 32
     dropout: float = 0.3
-    scratch_epochs: int = 5
+    scratch_epochs: int = 4
     scratch_normal_beats: int = 4_000
-    offsets: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    offsets: tuple[float, float, float] = (-0.75, -0.75, 0.0)
 
 
 class BeatHead(nn.Module):
-    """Class logits from a beat's tokens, how they differ from the record's usual beat, and its RR intervals.
+    """Two judges of a beat, its timing and its shape, each trained on its own; together they are their product.
 
-    `feature_count` 0 leaves RR intervals alone.
+    Timing is the RR intervals and how far P wave and QRS lie from those of the record's usual beat; few numbers that
+    mean the same in every patient. Shape sees all tokens, and can't tell S from N: a premature atrial beat runs the
+    usual way through the ventricles. Without tokens (`token_count` 0) timing is RR intervals alone.
     """
 
     def __init__(self, feature_count: int, token_count: int, recipe: BeatRecipe) -> None:
         super().__init__()
-        self.feature_count = feature_count
-        plain = len(beats.RR_FEATURES)
-        if feature_count:
-            self.norm = nn.LayerNorm(feature_count)
+        self.feature_count, self.token_count = feature_count, token_count
+        known = len(beats.RR_FEATURES) + (4 if token_count else 0)
+        self.timing = nn.Sequential(
+            nn.BatchNorm1d(known), nn.Linear(known, recipe.hidden), nn.GELU(), nn.Dropout(recipe.dropout),
+            nn.Linear(recipe.hidden, len(TRAINED)),
+        )  # fmt: skip
+        if token_count:
             self.project = nn.Linear(feature_count, recipe.channels)
             self.mix = nn.Conv1d(2 * recipe.channels, recipe.channels, 3, padding=1)
-            self.flat = nn.Linear(token_count * recipe.channels, recipe.hidden)
-            plain += token_count
-        self.plain_norm = nn.BatchNorm1d(plain)
-        self.dropout = nn.Dropout(recipe.dropout)
-        self.hidden = nn.Linear(plain + (recipe.hidden if feature_count else 0), recipe.hidden)
-        self.out = nn.Linear(recipe.hidden, len(TRAINED))
+            self.shape = nn.Sequential(
+                nn.Dropout(recipe.dropout), nn.Linear(token_count * recipe.channels, recipe.hidden), nn.GELU(),
+                nn.Dropout(recipe.dropout), nn.Linear(recipe.hidden, len(TRAINED) - 1),
+            )  # fmt: skip
 
-    def forward(self, seen: "Seen", rr_BF: Tensor) -> Tensor:
-        """Give logits `[B, C]`."""
-        if not self.feature_count:
-            return self._classify([self.plain_norm(rr_BF)])
-        beat_BNF, usual_RNF = self.norm(seen.beat_BNF), self.norm(seen.usual_RNF)
-        # How alike each token is to the usual beat's: the one thing of shape that holds from patient to patient.
-        alike_BN = functional.cosine_similarity(beat_BNF, usual_RNF[seen.record_B], dim=-1)
-        beat, usual = self.project(beat_BNF), self.project(usual_RNF)[seen.record_B]
+    def forward(self, seen: "Seen", rr_BF: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Give log-probabilities by timing `[B, C]`, and by shape `[B, C - 1]` of N or S, V, F."""
+        if not self.token_count:
+            return self.timing(rr_BF).log_softmax(-1), None
+        beat, usual = self.project(seen.beat_BNF), self.project(seen.usual_RNF)[seen.record_B]
         mixed = functional.gelu(self.mix(torch.cat((beat, beat - usual), dim=-1).transpose(1, 2)))
-        shape = functional.gelu(self.flat(self.dropout(mixed.flatten(1))))
-        return self._classify([self.plain_norm(torch.cat((rr_BF, alike_BN), dim=1)), shape])
+        timing_BC = self.timing(torch.cat((rr_BF, self._distances(seen)), dim=1))
+        return timing_BC.log_softmax(-1), self.shape(mixed.flatten(1)).log_softmax(-1)
 
-    def _classify(self, parts: list[Tensor]) -> Tensor:
-        return self.out(self.dropout(functional.gelu(self.hidden(torch.cat(parts, dim=1)))))
+    def judge(self, seen: "Seen", rr_BF: Tensor) -> Tensor:
+        """Give log-probabilities `[B, C]` by both."""
+        timing_BC, shape = self(seen, rr_BF)
+        return timing_BC if shape is None else (timing_BC + shape[:, [0, 0, 1, 2]]).log_softmax(-1)
+
+    def losses(self, seen: "Seen", rr_BF: Tensor, class_B: Tensor) -> Tensor:
+        """Give each beat's loss `[B]`, of both judges."""
+        timing_BC, shape = self(seen, rr_BF)
+        losses_B = functional.nll_loss(timing_BC, class_B, reduction="none")
+        if shape is None:
+            return losses_B
+        return losses_B + functional.nll_loss(shape, (class_B - 1).clamp(min=0), reduction="none")
+
+    def _distances(self, seen: "Seen") -> Tensor:
+        """Give the log cosine distance to the usual beat `[B, 4]`: of P wave and QRS, by tokens and by contexts."""
+        half = self.feature_count // 2
+        products_BNF = seen.beat_BNF * seen.usual_RNF[seen.record_B]
+        distance_BNP = 1 - products_BNF.unflatten(-1, (2, half)).mean(-1)
+        logs_BNP = distance_BNP.clamp(min=_NEAREST).log()
+        hop_s = (beats.BEFORE_S + beats.AFTER_S) / self.token_count
+        # A token is placed by its end; what it sees lies up to a receptive field before that.
+        ends_s = (torch.arange(self.token_count, device=logs_BNP.device) + 1) * hop_s - beats.BEFORE_S
+        waves = [(ends_s > first) & (ends_s <= last) for first, last in (_P_WAVE_S, _QRS_S)]
+        return torch.cat([logs_BNP[:, wave].mean(1) for wave in waves], dim=1)
 
 
 def features(model: Ecgfm, windows_BLT: np.ndarray) -> Tensor:
-    """Give each window's encoder tokens and decoder contexts, side by side `[B, N, 2 D]`."""
+    """Give each window's encoder tokens and decoder contexts, both of mean 0 and deviation 1, joined `[B, N, 2 D]`."""
     device = next(model.parameters()).device
     waveform_BLT = torch.from_numpy(windows_BLT).to(device)
     counts_B = torch.full((len(windows_BLT),), windows_BLT.shape[2], device=device)
     output = model(waveform_BLT, counts_B)
-    return torch.cat((output.tokens_BND, output.contexts_BND), dim=-1).float()
+    parts = (output.tokens_BND.float(), output.contexts_BND.float())
+    return torch.cat([functional.layer_norm(one, one.shape[-1:]) for one in parts], dim=-1)
 
 
 @dataclass(frozen=True)
@@ -250,36 +277,41 @@ def train(
     """Train a head on some rows, and the backbone with it where one is given; leaves both in evaluation mode."""
     random = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    parts = [head, *([backbone] if backbone else [])]
-    parameters = [one for part in parts for one in part.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    parts = nn.ModuleList([head, *([backbone] if backbone else [])])
     steps_an_epoch = -(-len(epoch_rows(all_beats.class_M, rows, recipe, random)) // recipe.batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.learning_rate, total_steps=recipe.epochs * steps_an_epoch, pct_start=0.1
-    )
-    for part in parts:
-        part.train()
+    optimizer, schedule = _optimizer(head, parts, recipe, recipe.epochs * steps_an_epoch)
+    parts.train()
     for epoch in range(recipe.epochs):
         chosen = epoch_rows(all_beats.class_M, rows, recipe, random)
         weights = beat_weights(all_beats.class_M[chosen], all_beats.record_M[chosen], recipe).astype(np.float32)
         total = 0.0
-        for first in range(0, len(chosen), recipe.batch):
-            part_rows, weight = chosen[first : first + recipe.batch], weights[first : first + recipe.batch]
-            logits_BC = head(source(part_rows), torch.from_numpy(all_beats.rr_MF[part_rows]))
-            losses_B = functional.cross_entropy(
-                logits_BC, torch.from_numpy(all_beats.class_M[part_rows]), reduction="none"
-            )
+        # Parts of equal size: a last one of a single beat has no mean to normalise by.
+        for part_rows, weight in zip(*(np.array_split(one, steps_an_epoch) for one in (chosen, weights)), strict=True):
+            class_B = torch.from_numpy(all_beats.class_M[part_rows])
+            losses_B = head.losses(source(part_rows), torch.from_numpy(all_beats.rr_MF[part_rows]), class_B)
             loss = (losses_B * torch.from_numpy(weight)).mean()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            nn.utils.clip_grad_norm_(parameters, 1.0)
+            nn.utils.clip_grad_norm_(parts.parameters(), 1.0)
             optimizer.step()
             schedule.step()
             total += float(loss.detach()) * len(part_rows)
         if progress:
             progress(epoch + 1, total / len(chosen))
-    for part in parts:
-        part.eval()
+    parts.eval()
+
+
+def _optimizer(
+    head: BeatHead, parts: nn.Module, recipe: BeatRecipe, step_count: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """Give the optimizer and its schedule; the timing's few numbers are learnt by longer steps."""
+    timing = {id(one) for one in head.timing.parameters()}
+    others = [one for one in parts.parameters() if id(one) not in timing]
+    known = [(list(head.timing.parameters()), recipe.timing_learning_rate), (others, recipe.learning_rate)]
+    groups = [{"params": some, "lr": rate} for some, rate in known if some]
+    optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
+    rates = [rate for some, rate in known if some]
+    return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=step_count, pct_start=0.1)
 
 
 @torch.inference_mode()
@@ -287,7 +319,7 @@ def predict(source: Source, all_beats: Beats, rows: np.ndarray, head: BeatHead) 
     """Give log-probabilities `[len(rows), len(TRAINED)]`."""
     head.eval()
     found = [
-        head(source(part), torch.from_numpy(all_beats.rr_MF[part])).log_softmax(dim=-1)
+        head.judge(source(part), torch.from_numpy(all_beats.rr_MF[part]))
         for part in (rows[first : first + _BEATS_A_PASS] for first in range(0, len(rows), _BEATS_A_PASS))
     ]
     return torch.cat(found).numpy()

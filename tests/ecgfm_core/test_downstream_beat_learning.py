@@ -33,8 +33,9 @@ from tests.ecgfm_core.tiny_data import TINY
 from tests.ecgfm_core.wfdb_files import write_record
 
 QUICK = BeatRecipe(
-    epochs=6, batch=64, learning_rate=5e-3, dropout=0.0, normal_beats=300, scratch_epochs=3, scratch_normal_beats=100
-)
+    epochs=8, batch=64, learning_rate=5e-3, timing_learning_rate=2e-2, dropout=0.0, normal_beats=300, scratch_epochs=3,
+    scratch_normal_beats=100,
+)  # fmt: skip
 TINY_CONFIG = configs.build("tiny_cpu", TINY)
 
 
