@@ -143,10 +143,12 @@ def run(
             for names in (beats.DS1, beats.DS2)
         )
         bench = _Bench((known, test), loaded.model if loaded else None, config, out, recipe, say)
-        said = {}
+        said: dict[str, list[np.ndarray]] = {}
         for row in asked:
-            folder.check_stop()
-            said[row] = [bench.said(row, seed) for seed in seeds]
+            said[row] = []
+            for seed in seeds:
+                folder.check_stop()
+                said[row].append(bench.said(row, seed))
         results = {**identity, "seeds": list(seeds), **_results(said, test, recipe)}
         write_json(out / "mit-bih.json", results)
         (out / "mit-bih.md").write_text(beat_report.markdown(results), encoding="utf-8")
