@@ -121,7 +121,7 @@ class Ecgfm(nn.Module):
             count_B1 = weight_BN1.sum(1)
             mean_BD = (x_BND * weight_BN1).sum(1) / count_B1
             square_BD = ((x_BND - mean_BD[:, None]).square() * weight_BN1).sum(1) / count_B1
-            parts += [mean_BD, square_BD.sqrt()]
+            parts += [mean_BD, square_BD.clamp(min=1e-12).sqrt()]  # a flat crop has a gradient too
         return torch.cat(parts, dim=-1)
 
     @torch.inference_mode()

@@ -30,6 +30,7 @@ from ecgfm_core.training.run_folder import RunFolder
 from ecgfm_core.training.transfer_objectives import (
     CONTEXT_WEIGHT,
     DEVICE_WEIGHT,
+    EMBEDDING_WEIGHT,
     HEAD_WEIGHT,
     TOKEN_WEIGHT,
     answers_of,
@@ -190,7 +191,7 @@ class _TransferPass(nn.Module):
         output = self.student(batch.fewer_BLT, batch.sample_count_B)
         parts = parts_of(answers_of(self.student, output), wanted)
         loss = TOKEN_WEIGHT * parts["tokens"] + CONTEXT_WEIGHT * parts["contexts"]
-        loss = loss + HEAD_WEIGHT * parts.get("heads", 0.0)
+        loss = loss + EMBEDDING_WEIGHT * parts["embeddings"] + HEAD_WEIGHT * parts.get("heads", 0.0)
         if batch.device_BLT is not None and batch.device_count_B is not None:
             like = slice(batch.like_device)
             valid = None if output.valid_BN is None else output.valid_BN[like]
@@ -211,7 +212,7 @@ def _flat(tokens_BND: Tensor, valid_BN: Tensor | None) -> Tensor:
 class _TransferTrainer(Trainer):
     """A trainer of the student's encoder alone."""
 
-    parts = ("tokens", "contexts", "heads", "device", "loss")
+    parts = ("tokens", "contexts", "embeddings", "heads", "device", "loss")
 
     def __init__(
         self, run: "_TransferRun", student: Ecgfm, plan: Plan, device: torch.device, team: Team | None

@@ -1,6 +1,6 @@
 """What the transferred encoder is trained for: the teacher's twelve-lead answers, from fewer leads.
 
-B batch, L lead, T time sample, N token, C label, D width, U token of all recordings together.
+B batch, L lead, T time sample, N token, C label, D width, E embedding feature, U token of all recordings together.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ FIXED_SETS: tuple[tuple[str, ...], ...] = (
     ("II", "V1"),
     ("I", "II", "V2"),
 )
-TOKEN_WEIGHT, CONTEXT_WEIGHT, HEAD_WEIGHT, DEVICE_WEIGHT = 1.0, 1.0, 1.0, 0.1
+TOKEN_WEIGHT, CONTEXT_WEIGHT, EMBEDDING_WEIGHT, HEAD_WEIGHT, DEVICE_WEIGHT = 1.0, 1.0, 1.0, 1.0, 0.1
 
 
 def draw_leads(random: np.random.Generator) -> tuple[str, ...]:
@@ -47,8 +47,14 @@ def with_leads(waveform_LT: np.ndarray, kept: Sequence[str], calibrated: bool) -
     rows = [STANDARD_LEADS.index(name) for name in kept]
     left_LT = np.nan_to_num(derive(kept, waveform_LT[rows]), copy=False)
     if not calibrated and len(kept) < len(STANDARD_LEADS):
-        left_LT *= np.float32(uncalibrated_gain(left_LT) / uncalibrated_gain(waveform_LT))
+        left_LT *= np.float32(_gain(left_LT) / _gain(waveform_LT))
     return left_LT
+
+
+def _gain(waveform_LT: np.ndarray) -> float:
+    """Factor to the usual size by the leads that are there."""
+    present_LT = waveform_LT[waveform_LT.any(axis=1)]
+    return uncalibrated_gain(present_LT) if len(present_LT) else 1.0
 
 
 @dataclass
@@ -57,6 +63,7 @@ class Answers:
 
     tokens_UD: Tensor
     contexts_UD: Tensor
+    embedding_BE: Tensor
     logits_BC: Tensor
 
 
@@ -69,14 +76,19 @@ def answers_of(model: Ecgfm, output: Output) -> Answers:
         for x_BND in (output.tokens_BND, output.contexts_BND)
     )
     logits_BC = torch.cat((output.abnormal_logit_B[:, None], output.label_logits_BC), dim=1).float()
-    return Answers(tokens_UD, contexts_UD, logits_BC if model.config.classification_weight else logits_BC[:, :0])
+    trained_BC = logits_BC if model.config.classification_weight else logits_BC[:, :0]
+    return Answers(tokens_UD, contexts_UD, model.embed(output), trained_BC)
 
 
 def parts_of(student: Answers, teacher: Answers) -> dict[str, Tensor]:
-    """Compare: squared errors of tokens and contexts in units of what their mean alone would leave, KL of the heads."""
+    """Compare: squared errors in units of what the mean alone would leave, and the KL divergence of the heads.
+
+    Tokens and contexts differ most within a beat; the embeddings, sums over a crop, hold what differs between patients.
+    """
     parts = {
         "tokens": relative_error(student.tokens_UD, teacher.tokens_UD),
         "contexts": relative_error(student.contexts_UD, teacher.contexts_UD),
+        "embeddings": relative_error(student.embedding_BE, teacher.embedding_BE),
     }
     if teacher.logits_BC.shape[1]:
         parts["heads"] = head_divergence(student.logits_BC, teacher.logits_BC)

@@ -12,13 +12,15 @@ import torch
 from ecgfm_core import configs, manifest, waveform
 from ecgfm_core.cli import main
 from ecgfm_core.errors import ConfigError, EcgfmError, TrainingError
-from ecgfm_core.leads import STANDARD_LEADS
+from ecgfm_core.leads import STANDARD_LEADS, complete
 from ecgfm_core.model.any_lead import AnyLeadEncoder
 from ecgfm_core.recording import Recording
 from ecgfm_core.training.checkpoint import load_checkpoint, waveform_marks
+from ecgfm_core.training.dataset import prepare
 from ecgfm_core.training.pretrain import TrainingOptions, pretrain
 from ecgfm_core.training.run_folder import RunFolder, Stopped, read_metrics
 from ecgfm_core.training.transfer import Task, student_config, transfer
+from ecgfm_core.training.transfer_objectives import with_leads
 from tests.ecgfm_core.tiny_data import TINY, beats, entry_of, make
 
 ONE = TrainingOptions(threads=1, device="cpu")
@@ -67,7 +69,7 @@ def test_lead_ii_comes_nearer_to_the_teacher_and_the_rest_stays(
     taught: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:
     kept = load_checkpoint(run(taught, tmp_path, epochs=30, validate_epochs=1))
-    for kind in ("tokens", "contexts"):
+    for kind in ("tokens", "contexts", "embeddings"):
         errors = figures(tmp_path, f"validate_{kind}_II")
         assert errors[-1] < 0.7 * errors[0]
     teacher = load_checkpoint(taught[2])
@@ -124,6 +126,30 @@ def test_recordings_without_all_leads_teach_nothing(taught: tuple[Path, Path, Pa
     manifest.write(tmp_path / "fewer.jsonl", entries)
     with pytest.raises(TrainingError, match="0 of 32 recordings have all twelve leads"):
         run((tmp_path / "fewer.jsonl", *taught[1:]), tmp_path / "run")
+
+
+@pytest.mark.parametrize("kept", [("II",), ("I", "II"), ("I", "II", "V2"), ("aVF", "V6")])
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_leads_are_taken_away_as_if_they_had_never_been_recorded(
+    tmp_path: Path, kept: tuple[str, ...], calibrated: bool
+) -> None:
+    waveform_mv = beats(False, np.random.default_rng(2), 4.0) * np.linspace(3, 0.5, 12, dtype=np.float32)[:, None]
+    waveform_mv -= np.median(waveform_mv, axis=1, keepdims=True)
+    packed = waveform.pack(Recording("r", STANDARD_LEADS, waveform_mv, 100.0))
+    waveform.store(packed, tmp_path)
+    whole = replace(entry_of(packed, 0, 0, "train"), calibrated=calibrated)
+    alone = replace(whole, lead_names=tuple(name if name in kept else "none" for name in STANDARD_LEADS))
+    fewer_LT = with_leads(prepare(whole, tmp_path, 100.0), kept, calibrated)
+    # The median of a difference is not the difference of medians: what is worked out may lie a little higher or lower.
+    levels_L1 = np.median(fewer_LT, axis=1, keepdims=True)
+    np.testing.assert_allclose(fewer_LT - levels_L1, prepare(alone, tmp_path, 100.0), atol=0.02)
+    assert abs(levels_L1).max() < 0.1
+    assert fewer_LT.any(axis=1).tolist() == [name in complete(kept) for name in STANDARD_LEADS]
+
+
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_a_flat_crop_teaches_without_breaking(calibrated: bool) -> None:
+    assert not with_leads(np.zeros((12, 200), np.float32), ("II",), calibrated).any()
 
 
 @pytest.mark.parametrize(
