@@ -71,7 +71,7 @@ def intervals(tables_SRCC: np.ndarray, seed: int, count: int = 1000) -> dict[str
         return {key: float(np.mean([one[key] for one in each])) for key in each[0]}
 
     found = mean(np.arange(records))
-    draws = [mean(random.choice(records, records)) for _ in range(count)]
+    draws = [mean(random.integers(records, size=(records,))) for _ in range(count)]
     bounds = {key: np.percentile([one[key] for one in draws], (2.5, 97.5)) for key in found}
     return {key: (found[key], float(bounds[key][0]), float(bounds[key][1])) for key in found}
 
