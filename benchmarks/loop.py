@@ -122,7 +122,7 @@ def model_part(quick: bool) -> list[Line]:
         ("training", training.training_step(model, config)),
         ("scoring", training.scoring(model, config)),
     ):
-        flops, rate = training.measure(task, seconds)
+        flops, rate = training.flops_of(task), training.rate_of(task, seconds)
         share = flops * rate / 1e9 / limit
         measured = f"{rate * config.batch:,.0f} ({share:.0%} of the matmul rate)"
         aim = f"{MATMUL_AIM:.0%}"
