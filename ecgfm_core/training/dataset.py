@@ -181,7 +181,7 @@ def batch_of(
         counts[place] = count = min(size, length)
         # Converted, then multiplied while in the processor's cache: at once, numpy goes through a buffer, half as fast.
         crop_LT = waveform_BLT[place, :, :count]
-        crop_LT[...] = samples[:, start : start + count]
+        crop_LT[...] = samples if count == length else samples[:, start : start + count]
         crop_LT *= np.float32(STEP_MV * gain)
         if count < size:
             waveform_BLT[place, :, count:] = 0

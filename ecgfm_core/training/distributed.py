@@ -21,7 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ecgfm_core.errors import TrainingError
 
-_MEET = timedelta(days=1)  # another host may still prepare its waveforms
+_MEET = timedelta(hours=6)  # another host may still prepare its waveforms
 _LOST_AFTER = timedelta(minutes=10)  # without an answer in the middle of a step
 _LOST_WORDS = ("gloo", "nccl", "connection closed", "connection reset", "timed out", "broken pipe", "tcpstore")
 
