@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 
 from annotator.models import Arrival, ArrivalBatch, Checkpoint, Prediction, ProspectiveTest, TrainingRun
 from annotator.models.jobs import JobState
-from annotator.services import prospective, watching
+from annotator.services import prospective
 from annotator.services.schemes import ensure_scheme
 from ecgfm_core import configs
 from ecgfm_core.datasets.simulated import write_dataset
@@ -101,35 +101,40 @@ def decided(test: ProspectiveTest, count: int) -> bool:
     return rows == count and not test.arrivals.filter(state__in=open_states).exists()
 
 
-def test_recordings_arrive_by_api_and_folder(worker, test, sent, settings, admin):
+def test_recordings_arrive_though_a_worker_is_killed(worker, test, sent, settings, admin):
     cart, ward = client(person("cart", "sender")), settings.IMPORT_DIR / "ward"
     first = post(cart, test, zipped(sent[0]))
     assert first["state"] == "waiting"
+    wait_for(lambda: Arrival.objects.filter(pk=first["id"], recording__isnull=False).exists(), "the first reading")
+    worker.kill()  # between arrival and prediction
+    assert not Arrival.objects.filter(state=State.SCORED).exists()
+
+    address = f"/api/v1/prospective/{test.pk}/arrivals"
     form = {"file": [SimpleUploadedFile(path.name, path.read_bytes()) for path in files_of(sent[1])]}
-    second = cart.post(f"/api/v1/prospective/{test.pk}/arrivals", form, format="multipart").json()
+    second = cart.post(address, form, format="multipart").json()
     again = post(cart, test, zipped(sent[0]), "same-again.zip")
+    assert (again["state"], again["duplicate_of"]) == ("duplicate", first["id"])
     broken = post(cart, test, b"PK, but no zip file", "broken.zip")
     lying = sent[2].read_text().replace(" 600\n", " 600000\n", 1)
-    form = {"file": [SimpleUploadedFile(sent[2].name, lying.encode()),
-                     SimpleUploadedFile(f"{sent[2].stem}.dat", sent[2].with_suffix(".dat").read_bytes())]}  # fmt: skip
     assert lying != sent[2].read_text()
-    liar = cart.post(f"/api/v1/prospective/{test.pk}/arrivals", form, format="multipart").json()
+    samples = sent[2].with_suffix(".dat")
+    form = {"file": [SimpleUploadedFile(sent[2].name, lying.encode()),
+                     SimpleUploadedFile(samples.name, samples.read_bytes())]}  # fmt: skip
+    liar = cart.post(address, form, format="multipart").json()
     put(sent[3], ward, "Ward A")
     put(sent[0], ward, "copy")  # what came by API already
     (ward / "letter.txt").write_text("no ECG")
     before = sorted(path.relative_to(ward) for path in ward.rglob("*"))
-
-    assert (watching.look(), watching.look()) == (0, 3)
+    worker.start("--beat", "--schedule", str(worker.log.with_name("beat")), JOB_STALE_S="3")
     wait_for(lambda: decided(test, 8), "eight decisions", WAIT_S)
-    told = cart.get(f"/api/v1/prospective/{test.pk}/arrivals/{first['id']}").json()
+
+    told = cart.get(f"{address}/{first['id']}").json()
     assert told["state"] == "scored"
     assert 0 < told["abnormal_probability"] < 1
     assert told["abnormal"] == (told["abnormal_probability"] >= 0.5)
     assert told["recording"].startswith("R-")
     assert isinstance(told["text"], str)
-    doubled = cart.get(f"/api/v1/prospective/{test.pk}/arrivals/{again['id']}").json()
-    assert (doubled["state"], doubled["duplicate_of"]) == ("duplicate", first["id"])
-    assert doubled["abnormal_probability"] == told["abnormal_probability"]
+    assert cart.get(f"{address}/{again['id']}").json()["abnormal_probability"] == told["abnormal_probability"]
     states = {row.name: row for row in test.arrivals.all()}
     assert states[f"copy/{sent[0].stem}"].duplicate_of_id == first["id"]
     assert Arrival.objects.get(pk=first["id"]).recording.centre == "Ward B"
@@ -139,32 +144,14 @@ def test_recordings_arrive_by_api_and_folder(worker, test, sent, settings, admin
         row = Arrival.objects.get(pk=refused)
         assert row.state == State.REFUSED, row.reason
         assert words in row.reason
-    assert sorted(path.relative_to(ward) for path in ward.rglob("*")) == before, "nothing there is touched"
-    assert not list((settings.IMPORT_DIR / "arrivals").iterdir()), "our copies are gone"
-    assert Prediction.objects.filter(recording__dataset=test.dataset).count() == 3
-    assert not list(settings.CHECKPOINT_DIR.glob("arrivals-*"))
-
-    frozen = Arrival.objects.get(pk=first["id"])
-    with pytest.raises(IntegrityError, match="never changes"):
-        Arrival.objects.filter(pk=frozen.pk).update(abnormal_probability=0.1)
-    other = client(person("thief", "sender"))
-    assert other.get(f"/api/v1/prospective/{test.pk}/arrivals/{first['id']}").status_code == 404
-    prospective.end(test=test, by=admin)
-    address = f"/api/v1/prospective/{test.pk}/arrivals"
-    late = cart.generic("POST", address, zipped(sent[4]), content_type="application/zip")
-    assert late.status_code == 409
-
-
-def test_a_worker_killed_between_arrival_and_prediction(worker, test, sent, admin, settings):
-    api = client(admin)
-    ids = [post(api, test, zipped(header))["id"] for header in sent[:2]]
-    wait_for(lambda: Arrival.objects.filter(pk__in=ids, recording__isnull=False).exists(), "the first reading")
-    worker.kill()
-    assert not Arrival.objects.filter(state=State.SCORED).exists()
-    put(sent[2], settings.IMPORT_DIR / "ward", "late")
-    worker.start("--beat", "--schedule", str(worker.log.with_name("beat")), JOB_STALE_S="3")
-    wait_for(lambda: decided(test, 3), "three predictions", WAIT_S)
-    assert set(test.arrivals.values_list("state", flat=True)) == {State.SCORED}
     assert set(ArrivalBatch.objects.values_list("state", flat=True)) == {JobState.FINISHED}
     assert ArrivalBatch.objects.order_by("pk").first().attempt == 2
-    assert test.dataset.recordings.count() == 3
+    assert test.dataset.recordings.count() == Prediction.objects.filter(recording__dataset=test.dataset).count() == 3
+    assert sorted(path.relative_to(ward) for path in ward.rglob("*")) == before, "nothing there is touched"
+    assert not list((settings.IMPORT_DIR / "arrivals").iterdir()), "our copies are gone"
+
+    with pytest.raises(IntegrityError, match="never changes"):
+        Arrival.objects.filter(pk=first["id"]).update(abnormal_probability=0.1)
+    assert client(person("thief", "sender")).get(f"{address}/{first['id']}").status_code == 404
+    prospective.end(test=test, by=admin)
+    assert cart.generic("POST", address, zipped(sent[4]), content_type="application/zip").status_code == 409
