@@ -175,6 +175,28 @@ def test_a_task_of_weight_zero_is_left_out() -> None:
     assert set(losses(model, batch_of())) == {"abnormal", "labels", "loss"}
 
 
+@pytest.mark.parametrize(
+    ("weight", "unused"),
+    [
+        ("contrastive_weight", "predictors"),
+        ("classification_weight", "abnormal_head"),
+        ("classification_weight", "label_head"),
+        ("text_weight", "text_embedding"),
+    ],
+)
+def test_a_task_of_weight_zero_is_not_even_computed(weight: str, unused: str) -> None:
+    model = Ecgfm(configs.build("tiny_cpu", {**TINY, weight: 0}), 2, 40)
+    called: list[str] = []
+    for name, module in model.named_children():
+        module.register_forward_hook(lambda *_, name=name: called.append(name))
+    found, output = losses_of(model, batch_of())
+    found.total.backward()
+    assert unused not in called
+    assert "decoder" in called
+    assert (output.text_logits_BSV is None) == (weight == "text_weight")
+    assert all(one.grad is None for one in getattr(model, unused).parameters())
+
+
 def test_one_batch_can_be_overfitted() -> None:
     torch.manual_seed(0)
     config = configs.build("tiny_cpu", {**TINY, "label_smoothing": 0, "negatives": 16})
