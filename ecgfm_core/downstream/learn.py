@@ -18,7 +18,7 @@ from torch.nn import functional
 from ecgfm_core.configs import Config
 from ecgfm_core.errors import TrainingError
 from ecgfm_core.model.ecgfm import Ecgfm
-from ecgfm_core.model.heads import AttentionHead
+from ecgfm_core.model.heads import AttentionHead, LinearHead
 from ecgfm_core.training.checkpoint import Checkpoint
 from ecgfm_core.training.dataset import STEP_MV, Cache
 from ecgfm_core.training.metrics import macro_auroc
@@ -66,21 +66,6 @@ class Recipe:
     lead_dropout: float = 0.1
     hop_share: float = 0.5
     looks: int = 5
-
-
-class LinearHead(nn.Module):
-    """The mean of the valid contexts and one linear layer: `[B, N, D]` to logits `[B, C]`."""
-
-    def __init__(self, width: int, output_count: int) -> None:
-        super().__init__()
-        self.out = nn.Linear(width, output_count)
-
-    def forward(self, contexts_BND: Tensor, valid_BN: Tensor | None = None) -> Tensor:
-        """Give logits; padded tokens count for nothing."""
-        if valid_BN is None:
-            return self.out(contexts_BND.mean(1))
-        weight_BN1 = valid_BN[..., None].to(contexts_BND.dtype)
-        return self.out((contexts_BND * weight_BN1).sum(1) / weight_BN1.sum(1))
 
 
 class Classifier(nn.Module):

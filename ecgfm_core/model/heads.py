@@ -1,4 +1,4 @@
-"""Task heads: pool the contexts of the signal by learned queries, then one linear layer.
+"""Task heads: pool the contexts of the signal, by learned queries or as their mean, then one linear layer.
 
 B batch, N token, D width, Q query, C label.
 """
@@ -28,3 +28,18 @@ class AttentionHead(nn.Module):
         if valid_BN is not None:
             scores_BQN = scores_BQN.masked_fill(~valid_BN[:, None], float("-inf"))
         return self.out((scores_BQN.softmax(dim=-1) @ contexts_BND).flatten(1))
+
+
+class LinearHead(nn.Module):
+    """The mean of the valid contexts and one linear layer: `[B, N, D]` to logits `[B, C]`."""
+
+    def __init__(self, width: int, output_count: int) -> None:
+        super().__init__()
+        self.out = nn.Linear(width, output_count)
+
+    def forward(self, contexts_BND: Tensor, valid_BN: Tensor | None = None) -> Tensor:
+        """Give logits; padded tokens count for nothing."""
+        if valid_BN is None:
+            return self.out(contexts_BND.mean(1))
+        weight_BN1 = valid_BN[..., None].to(contexts_BND.dtype)
+        return self.out((contexts_BND * weight_BN1).sum(1) / weight_BN1.sum(1))

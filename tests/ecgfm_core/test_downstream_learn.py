@@ -12,6 +12,7 @@ from ecgfm_core.downstream import learn
 from ecgfm_core.downstream.learn import FINE_TUNED, FROM_SCRATCH, FROZEN_ATTENTION, RANDOM_FROZEN, ROWS, Recipe, Rows
 from ecgfm_core.errors import TrainingError
 from ecgfm_core.model.ecgfm import Ecgfm
+from ecgfm_core.model.heads import AttentionHead, LinearHead
 from ecgfm_core.model.text import TextTokenizer
 from ecgfm_core.training.checkpoint import Checkpoint
 from ecgfm_core.training.dataset import Cache
@@ -111,7 +112,7 @@ def test_targets_of_the_asked_and_unknown_targets_are_not_looked_at(start: Check
 
 
 def test_probabilities_come_in_the_order_asked_for(start: Checkpoint, cache: Cache) -> None:
-    classifier = learn.Classifier(start.model, learn.LinearHead(start.config.width, 2)).eval()
+    classifier = learn.Classifier(start.model, LinearHead(start.config.width, 2)).eval()
     rows = np.array([39, 2, 17])
     together = learn.probabilities(classifier, cache, rows, RECIPE)
     alone = np.concatenate([learn.probabilities(classifier, cache, rows[[place]], RECIPE) for place in range(3)])
@@ -121,7 +122,7 @@ def test_probabilities_come_in_the_order_asked_for(start: Checkpoint, cache: Cac
 def test_a_shorter_recording_is_padded_and_the_padding_not_seen(start: Checkpoint, tmp_path: Path) -> None:
     manifest_path, waveforms = tiny_data.make(tmp_path, count=4, validate=2, seconds=1.2)
     cache = Cache.open(tmp_path / "c", manifest.read(manifest_path), waveforms, 100.0, lambda _done, _total: None)
-    heads = (learn.LinearHead(start.config.width, 2), learn.AttentionHead(start.config.width, 2))
+    heads = (LinearHead(start.config.width, 2), AttentionHead(start.config.width, 2))
     samples_1LT = torch.from_numpy(cache.samples(1)[None].astype(np.float32) * np.float32(0.001))
     for head in heads:
         classifier = learn.Classifier(start.model, head).eval()
