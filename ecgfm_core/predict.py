@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -83,6 +84,25 @@ def read_part(path: Path) -> Part:
     return part
 
 
+def done(out_folder: Path) -> dict[str, Any]:
+    """Give what a finished scoring run says of itself.
+
+    Returns
+    -------
+    ``count`` scored, ``refused``, ``parts``, ``label_codes``, ``taken_as`` (leads that stood for a standard lead near
+    them) and what the run was made of.
+
+    Raises
+    ------
+    FormatError
+        If the run is not finished.
+    """
+    try:
+        return json.loads((out_folder / DONE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FormatError(f"Scoring run {out_folder} is not finished ({error}); run it again to go on") from error
+
+
 def read_parts(out_folder: Path) -> Iterator[Part]:
     """Read every part of a finished scoring run, in order.
 
@@ -91,11 +111,7 @@ def read_parts(out_folder: Path) -> Iterator[Part]:
     FormatError
         If the run is not finished or a part can't be read.
     """
-    try:
-        done = json.loads((out_folder / DONE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FormatError(f"Scoring run {out_folder} is not finished ({error}); run it again to go on") from error
-    for index in range(done["parts"]):
+    for index in range(done(out_folder)["parts"]):
         yield read_part(part_path(out_folder, index))
 
 

@@ -28,6 +28,8 @@ def run(parsed: argparse.Namespace) -> int:
         checkpoint_folder=parsed.checkpoint, manifest_path=parsed.manifest, waveform_folder=parsed.waveforms,
         out=parsed.out, options=options,
     )  # fmt: skip
+    for lead, standard in results.done(parsed.out)["taken_as"].items():
+        print(f"lead {lead} taken as {standard}", file=sys.stderr)
     for reason in results.refused(parsed.out).values():
         print(f"refused: {reason}", file=sys.stderr)
     print(f"{count:,} recordings scored: {parsed.out}")

@@ -11,7 +11,7 @@ import numpy as np
 
 from ecgfm_core import manifest
 from ecgfm_core.errors import TrainingError
-from ecgfm_core.leads import STANDARD_LEADS, as_standard
+from ecgfm_core.leads import STANDARD_LEADS, as_standard, canonical_name
 from ecgfm_core.manifest import ManifestEntry
 from ecgfm_core.model.device import choose_device, in_words
 from ecgfm_core.model.score import score
@@ -74,7 +74,7 @@ def predict(
                 write_part(path, done)
             scored += len(done.ids)
             clock.advance(len(part))
-        found = {"count": scored, "refused": len(entries) - scored, "parts": len(parts)}
+        found = {"count": scored, "refused": len(entries) - scored, "parts": len(parts), "taken_as": _taken_as(entries)}
         write_json(out / DONE, {**found, "label_codes": list(checkpoint.label_codes), **identity})
         return scored
 
@@ -82,6 +82,12 @@ def predict(
 def _is_of(part: Part, entries: list[ManifestEntry]) -> bool:
     """Whether a part that lies there is of these recordings."""
     return [entry.id for entry in entries if entry.id not in part.refused] == part.ids.tolist()
+
+
+def _taken_as(entries: list[ManifestEntry]) -> dict[str, str]:
+    """Say which leads stood for a standard lead that they only come near to: MLII for II."""
+    pairs = {pair for one in entries for pair in zip(one.lead_names, as_standard(one.lead_names), strict=True)}
+    return {name: standard for name, standard in sorted(pairs) if standard and canonical_name(name) != standard}
 
 
 def _no_lead(entry: ManifestEntry) -> str:

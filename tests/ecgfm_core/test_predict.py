@@ -15,7 +15,7 @@ from ecgfm_core.leads import STANDARD_LEADS
 from ecgfm_core.model import scoring_run
 from ecgfm_core.model.score import score
 from ecgfm_core.model.scoring_run import ScoringOptions, predict
-from ecgfm_core.predict import Part, part_path, read_part, read_parts, refused, write_part
+from ecgfm_core.predict import Part, done, part_path, read_part, read_parts, refused, write_part
 from ecgfm_core.recording import Recording
 from ecgfm_core.training.checkpoint import Checkpoint, load_checkpoint
 from ecgfm_core.training.dataset import prepare
@@ -182,7 +182,8 @@ def test_any_leads_at_any_rate_are_scored_and_a_recording_without_a_known_lead_i
     reasons = refused(tmp_path / "out")
     assert list(reasons) == [2, 5]
     assert reasons[2].startswith("Recording 2: leads Vz, ECG 1; at least one of I, II, III, aVR")
-    assert json.loads((tmp_path / "out" / "done.json").read_text())["refused"] == len(reasons)
+    said = done(tmp_path / "out")
+    assert (said["count"], said["refused"], said["taken_as"]) == (4, 2, {"MLII": "II", "mcl1": "V1"})
     kept = part_path(tmp_path / "out", 0).stat().st_mtime_ns
     assert run((tmp_path / "m.jsonl", tmp_path / "w", trained[2]), tmp_path / "out") == 4
     assert part_path(tmp_path / "out", 0).stat().st_mtime_ns == kept
