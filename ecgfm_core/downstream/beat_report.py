@@ -42,6 +42,10 @@ def markdown(results: Mapping[str, Any]) -> str:
         "Without record 202, whose patient is that of 201 in DS1:",
         _figures(results["without 202"]),
     ]
+    parts += [
+        f"Macro F1 of the {TITLES['frozen']} above that of {TITLES[row]}: {mean:+.3f} ({low:+.3f} to {high:+.3f})."
+        for row, (mean, low, high) in results["frozen above"].items()
+    ]
     for row, table in results["confusion"].items():
         parts += [f"Confusion, {TITLES[row]}, mean of {seeds} seeds:", confusion_table(table)]
     parts += ["Confusion, de Chazal et al. 2004:", confusion_table(DE_CHAZAL), published_table()]

@@ -159,18 +159,24 @@ def _results(said: dict[str, list[np.ndarray]], test: Beats, recipe: BeatRecipe)
     """Score every row with and without record 202."""
     keep = np.array([one.name != "202" for one in test.records])
     offsets = np.array([0.0, *recipe.offsets])
-    found: dict[str, Any] = {"trained": list(TRAINED), "rows": {}, "without 202": {}, "confusion": {}, "records": {}}
-    for row, log_probabilities in said.items():
-        tables_SRCC = np.stack(
-            [
-                beat_metrics.record_confusions(test.class_M, (one + offsets).argmax(1), test.record_M)
-                for one in log_probabilities
-            ]
+    tables = {
+        row: np.stack(
+            [beat_metrics.record_confusions(test.class_M, (one + offsets).argmax(1), test.record_M) for one in each]
         )
-        found["rows"][row] = beat_metrics.intervals(tables_SRCC, seed=0)
-        found["without 202"][row] = beat_metrics.intervals(tables_SRCC[:, keep], seed=0)
-        found["confusion"][row] = tables_SRCC.sum(1).mean(0).round(1).tolist()
-        found["records"][row] = {
-            one.name: tables_SRCC[:, index].mean(0).round(1).tolist() for index, one in enumerate(test.records)
-        }
-    return found
+        for row, each in said.items()
+    }
+    return {
+        "trained": list(TRAINED),
+        "rows": {row: beat_metrics.intervals(one, seed=0) for row, one in tables.items()},
+        "without 202": {row: beat_metrics.intervals(one[:, keep], seed=0) for row, one in tables.items()},
+        "frozen above": {
+            row: beat_metrics.difference(tables[FROZEN], one, seed=0)
+            for row, one in tables.items()
+            if FROZEN in tables and row != FROZEN
+        },
+        "confusion": {row: one.sum(1).mean(0).round(1).tolist() for row, one in tables.items()},
+        "records": {
+            row: {of.name: one[:, index].mean(0).round(1).tolist() for index, of in enumerate(test.records)}
+            for row, one in tables.items()
+        },
+    }

@@ -165,6 +165,15 @@ def test_intervals_hold_the_mean_and_have_no_width_where_records_are_alike() -> 
     assert low < mean < high
 
 
+def test_a_row_is_above_another_by_what_it_is_above_it_in_every_record() -> None:
+    good, bad = np.diag([90, 10, 10, 0, 0]), np.diag([90, 5, 5, 0, 0])
+    bad[1, 0] = bad[2, 0] = 5
+    tables, others = (np.broadcast_to(one, (2, 6, 5, 5)) for one in (good, bad))
+    mean, low, high = beat_metrics.difference(tables, others, seed=0, count=20)
+    assert mean == pytest.approx(1 - beat_metrics.macro_f1(bad))
+    assert low == pytest.approx(mean) == pytest.approx(high)
+
+
 def test_offsets_undo_a_wrong_prior() -> None:
     random = np.random.default_rng(0)
     true = random.choice(3, 2000, p=[0.8, 0.1, 0.1])
@@ -208,6 +217,7 @@ def test_the_table_runs_end_to_end_and_goes_on_where_it_stopped(made_set: Path, 
     assert heard == [f"{row}, seed {seed}" for row in ("frozen", "rr_only") for seed in (0, 1)]
     assert set(first["rows"]) == {"frozen", "rr_only"}
     assert 0 < first["rows"]["frozen"]["macro f1"][0] <= 1
+    assert set(first["frozen above"]) == {"rr_only"}
     assert sum(map(sum, first["confusion"]["frozen"])) == 22 * 12
     assert json.loads((tmp_path / "out" / "mit-bih.json").read_text()) == first
     text = (tmp_path / "out" / "mit-bih.md").read_text()
