@@ -52,7 +52,9 @@ def run(
     `on_tick` is called every second and returns the job's progress; `count` processes are started by ``torchrun``.
     """
     _wait_for_lock(job, attempt, folder)
-    log_path = folder / "log.txt"
+    log_path, failure = folder / "log.txt", folder / "failure.txt"
+    for ended in (failure, folder / STOPPED):
+        ended.unlink(missing_ok=True)  # of an earlier attempt: this process may die before it removes them itself
     together = ["torch.distributed.run", "--standalone", f"--nproc-per-node={count}", "-m"] if count > 1 else []
     with log_path.open("ab") as log:
         process = subprocess.Popen(  # noqa: S603 - our own command line
@@ -63,7 +65,6 @@ def run(
         cancelled = _watch(process, job, attempt, on_tick)
     finally:
         _kill(process)
-    failure = folder / "failure.txt"
     said = failure.read_text(encoding="utf-8").strip() if failure.exists() else ""
     stopped = process.returncode == EXIT_STOPPED or (folder / STOPPED).exists()
     return Ended(process.returncode, cancelled or stopped, tail(log_path), said)

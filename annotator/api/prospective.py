@@ -166,8 +166,8 @@ class Arrivals(APIView):
 
 def _files(request: Request) -> Iterator[arrivals.Sent]:
     """Yield the files of a form, or the body as one file."""
-    if isinstance(request.data, dict) and "raw" in request.data and not request.FILES:
-        stream = request.data["raw"]
+    stream = request.data.get("raw")
+    if hasattr(stream, "read") and not request.FILES:  # a field of a form may bear the same name
         yield request.query_params.get("name", "recording.zip"), iter(lambda: stream.read(PIECE), b"")
     for _, sent in request.FILES.lists():
         for file in sent:

@@ -190,7 +190,7 @@ def _only_entry(arrival: Arrival) -> tuple[datasets.Entry, str]:
     folder = folder_of(arrival)
     if not folder.is_dir():
         raise FormatError(f"{arrival.name}: our copy is gone; send it again")
-    files = sorted(folder.iterdir())
+    files = sorted(path for path in folder.iterdir() if path.is_file())  # a killed worker may have begun to unpack
     zipped = [file for file in files if file.suffix.lower() == ".zip"]
     if zipped and len(files) == 1:
         inside = folder / "unpacked"

@@ -4,13 +4,16 @@ Each look notes what it sees as arrivals that are `settling`, with a fingerprint
 the same fingerprint again takes the arrival, its row locked meanwhile: two workers never take one file twice.
 """
 
+import errno
 import hashlib
+import logging
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 from django.conf import settings
@@ -21,13 +24,15 @@ from annotator.errors import InvalidInput
 from annotator.models import Arrival, ProspectiveTest
 from annotator.services import arrivals, recording_rows
 from ecgfm_core.datasets.layout import list_files
-from ecgfm_core.errors import FormatError
+from ecgfm_core.errors import EcgfmError, FormatError
 from ecgfm_core.formats.header import read_header
 
 State = Arrival.State
 PATIENCE_S = 60  # how long a header waits for its samples, and samples for their header
 ALONE = (".mat", ".txt", ".zip")
 PIECE = 1 << 20
+_OUR_FAULT = (errno.ENOSPC, errno.EDQUOT)  # no room for our copy
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,16 @@ class Seen:
 def look() -> int:
     """Look into the watch folder of each running test; return how many arrivals were taken."""
     running = ProspectiveTest.objects.filter(state=ProspectiveTest.State.RUNNING).exclude(watch_path="")
-    return sum(_look(test) for test in running.select_related("dataset"))
+    return sum(_look_alone(test) for test in running.select_related("dataset"))
+
+
+def _look_alone(test: ProspectiveTest) -> int:
+    """Look into one folder; what fails there keeps nobody from the others."""
+    try:
+        return _look(test)
+    except (EcgfmError, OSError):
+        log.exception("Watch folder of the test %s", test)
+        return 0
 
 
 def _look(test: ProspectiveTest) -> int:
@@ -62,13 +76,14 @@ def _look(test: ProspectiveTest) -> int:
         )
     }
     taken, present = 0, set()
+    named_in = cache(_named_in)  # one reading of the headers a look
     for seen in see(folder):
         key = (seen.name, seen.fingerprint)
         present.add(key)
         if key not in known:
             _note(test, seen)
         elif known[key][1] == State.SETTLING:
-            taken += _take(known[key][0], seen)
+            taken += _take(known[key][0], seen, named_in)
     # What was seen once and has changed since, or is gone, was never an arrival.
     changed = [pk for key, (pk, state) in known.items() if state == State.SETTLING and key not in present]
     Arrival.objects.filter(pk__in=changed, state=State.SETTLING).delete()
@@ -108,7 +123,7 @@ def _note(test: ProspectiveTest, seen: Seen) -> None:
 
 
 @transaction.atomic
-def _take(pk: int, seen: Seen) -> bool:
+def _take(pk: int, seen: Seen, named_in: Callable[[Path], frozenset[str]]) -> bool:
     """Copy what has settled and put it in line; False if another worker has it, or something is still missing."""
     rows = Arrival.objects.filter(pk=pk, state=State.SETTLING).select_for_update(skip_locked=True, of=("self",))
     arrival = rows.select_related("test").first()
@@ -117,12 +132,17 @@ def _take(pk: int, seen: Seen) -> bool:
     paths, missing = _whole(seen)
     if missing and timezone.now() - arrival.received_at < timedelta(seconds=PATIENCE_S):
         return False
-    if missing and seen.header is None and _named_elsewhere(seen):
+    if missing and seen.header is None and not named_in(seen.paths[0].parent).isdisjoint(p.name for p in seen.paths):
         return False  # samples of a header of another name
     try:
         arrival.folder, arrival.content_sha256 = arrivals.keep((path.name, _pieces(path)) for path in paths)
-    except (InvalidInput, OSError) as error:
+    except InvalidInput as error:
         arrivals.refuse(arrival=arrival, reason=f"{arrival.name}: {error}")
+        return False
+    except OSError as error:
+        if error.errno in _OUR_FAULT:
+            raise  # it is tried again at the next look
+        arrivals.refuse(arrival=arrival, reason=f"{arrival.name}: it can't be copied ({error.strerror})")
         return False
     try:
         arrivals.enter(arrival)
@@ -137,11 +157,7 @@ def _whole(seen: Seen) -> tuple[list[Path], bool]:
     if seen.header is None:
         return list(seen.paths), not any(path.suffix.lower() in ALONE for path in seen.paths)
     paths, missing = dict.fromkeys(seen.paths), False
-    try:
-        header = read_header(seen.header)
-    except (FormatError, OSError):
-        return list(paths), False  # the reader will say what is wrong with it
-    for name in {line.file for line in header.signals}:
+    for name in _named_by(seen.header):  # of a header that can't be read, the reader will say why
         named = seen.header.parent / name
         if name in ("~", "-") or Path(name).name != name or named.is_symlink():
             continue
@@ -152,11 +168,17 @@ def _whole(seen: Seen) -> tuple[list[Path], bool]:
     return list(paths), missing
 
 
-def _named_elsewhere(seen: Seen) -> bool:
-    """Whether a header beside these files names one of them as its samples."""
-    names = [path.name.encode() for path in seen.paths]
-    headers = [path.read_bytes() for path in seen.paths[0].parent.glob("*.hea")]
-    return any(name in header for name in names for header in headers)
+def _named_in(folder: Path) -> frozenset[str]:
+    """Return the files of samples that the headers of a folder name."""
+    return frozenset(name for header in folder.glob("*.hea") for name in _named_by(header))
+
+
+def _named_by(header: Path) -> set[str]:
+    """Return the files of samples that a header names; none where it can't be read."""
+    try:
+        return {line.file for line in read_header(header).signals}
+    except (FormatError, OSError):
+        return set()
 
 
 def _pieces(path: Path) -> Iterator[bytes]:

@@ -67,7 +67,7 @@ def list_files(folder: Path) -> Files:
 
 
 def _natural(path: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]{1,18})", path)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]{1,18})", path)]
 
 
 def reader(files: Files, path: str, name: str) -> Callable[[], Recording]:

@@ -1,6 +1,8 @@
 """Prospective tests: what is fixed at the start, which readings count, figures equal to those made by hand."""
 
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -192,6 +194,26 @@ def test_one_batch_takes_what_came_meanwhile():
     assert batch.arrivals.count() == 3
     arrivals.receive(test=test, files=[("r4.txt", [b"4"])], name="r", centre="", by=admin())
     assert ArrivalBatch.objects.count() == 2
+
+
+def test_what_a_killed_worker_began_to_unpack_is_unpacked_anew():
+    data = BytesIO()
+    with ZipFile(data, "w") as file:
+        file.writestr("r1.hea", "r1 1 100 1000\nr1.dat 16 1000/mV 16 0 0 0 0 I\n")
+        file.writestr("r1.dat", np.arange(1000, dtype="<i2").tobytes())
+    test = world.running()
+    arrival = arrivals.receive(test=test, files=[("r.zip", [data.getvalue()])], name="r.zip", centre="", by=admin())
+    begun = arrivals.folder_of(arrival) / "unpacked"
+    begun.mkdir()
+    (begun / "r1.hea").write_text("r1")
+    entry, _ = arrivals._only_entry(arrival)
+    assert entry.load().waveform_mv.shape == (1, 1000)
+
+
+def test_a_form_field_that_is_no_file_sends_nothing():
+    address = f"/api/v1/prospective/{world.running().pk}/arrivals"
+    answer = client(admin()).post(address, {"raw": "words"}, format="multipart")
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid")
 
 
 def test_a_batch_that_fails_is_tried_one_by_one_and_then_waits_for_a_person():

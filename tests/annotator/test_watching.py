@@ -1,5 +1,6 @@
 """Watch folders: what is still being written waits, two workers never take one file twice, nothing there is touched."""
 
+import errno
 import os
 import threading
 from datetime import timedelta
@@ -96,6 +97,26 @@ def test_a_file_too_large_is_refused_by_name(test, ward, settings):
     assert states(test) == {"big": "refused", "bigger": "refused"}
     assert "larger than 1 MB" in test.arrivals.get(name="big").reason
     assert not any((settings.IMPORT_DIR / "arrivals").iterdir())
+
+
+def test_what_fails_in_one_folder_stops_no_other_and_no_room_refuses_nothing(test, ward, monkeypatch):
+    (ward.parent / "theatre").mkdir()
+    other = world.running(test.checkpoint, name="Other", watch_path="theatre")
+    put(ward)
+    put(ward.parent / "theatre")
+    watching.look()
+    keep, full = arrivals.keep, iter([True])
+
+    def no_room_at_first(files):
+        if next(full, False):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return keep(files)
+
+    monkeypatch.setattr(arrivals, "keep", no_room_at_first)
+    assert watching.look() == 1
+    assert sorted(map(len, (states(test), states(other)))) == [0, 1]
+    assert watching.look() == 1
+    assert states(test) == states(other) == {"r1": "waiting"}
 
 
 def test_nobody_looks_for_a_test_that_has_ended_or_into_a_folder_that_is_gone(test, ward):
