@@ -211,7 +211,7 @@ def test_out_of_memory_fails_in_words(data: tuple[Path, Path], tmp_path: Path) -
 
 
 def test_a_gpu_without_memory_fails_in_words() -> None:
-    with pytest.raises(TrainingError, match="Out of memory: less .CUDA out of memory"), device.in_words("less"):
+    with pytest.raises(TrainingError, match=r"Out of memory: less .CUDA out of memory"), device.in_words("less"):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
 
 
