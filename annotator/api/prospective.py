@@ -166,8 +166,8 @@ class Arrivals(APIView):
 
 def _files(request: Request) -> Iterator[arrivals.Sent]:
     """Yield the files of a form, or the body as one file."""
-    stream = request.data.get("raw")
-    if hasattr(stream, "read") and not request.FILES:  # a field of a form may bear the same name
+    stream = request.data.get("raw") if isinstance(request.data, dict) else None
+    if stream is not None and hasattr(stream, "read") and not request.FILES:  # a field of a form may bear the same name
         yield request.query_params.get("name", "recording.zip"), iter(lambda: stream.read(PIECE), b"")
     for _, sent in request.FILES.lists():
         for file in sent:

@@ -21,7 +21,7 @@ from annotator.models import (
     User,
 )
 
-OWN = ("arrivals", "unpacked", "uploads")
+OWN_FOLDERS = ("arrivals", "unpacked", "uploads")  # of IMPORT_DIR; nobody but us writes there
 CURVE_POINTS = 400  # what a screen can show; the rest is thinned on the way
 
 
@@ -44,7 +44,9 @@ def importables() -> list[Importable]:
     folder = Path(settings.IMPORT_DIR)
     if not folder.is_dir():
         return []
-    entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith(".") and entry.name not in OWN)
+    entries = sorted(
+        entry for entry in folder.iterdir() if not entry.name.startswith(".") and entry.name not in OWN_FOLDERS
+    )
     return [_importable(entry) for entry in entries if entry.is_dir() or entry.suffix.lower() == ".zip"]
 
 

@@ -10,6 +10,7 @@ from django.utils import timezone
 from annotator.errors import InvalidInput, WrongState
 from annotator.models import Checkpoint, ProspectiveTest, Recording, Round, User
 from annotator.selectors import prospective as selectors
+from annotator.selectors.manage import OWN_FOLDERS
 from annotator.services import audit, rounds
 from annotator.services.ingest import allowed_path, create_dataset
 from ecgfm_core import prospective as arithmetic
@@ -17,7 +18,6 @@ from ecgfm_core.active.selection import Candidate, Chosen, select
 
 State = ProspectiveTest.State
 START_LOCK = (7004, 0)  # which folders are watched
-OWN_FOLDERS = {"arrivals", "unpacked", "uploads"}  # of IMPORT_DIR; nobody but us writes there
 REFERENCE_MIN = 50
 THRESHOLD = 0.5
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ecgfm_core.cli import main
+from ecgfm_core.training.run_folder import EXIT_FAILED
 from tests.ecgfm_core.tiny_data import TINY, make
 
 
@@ -69,3 +70,9 @@ def test_commands_without_a_network_load_no_torch(tmp_path: Path) -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_bench_mitdb_refuses_what_its_protocol_fixes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["bench", "mitdb", "--data", str(tmp_path), "--out", str(tmp_path / "out")]
+    assert main([*asked, "--test-fold", "3", "--set", "epochs=3"]) == EXIT_FAILED
+    assert "takes no --test-fold, no --set" in capsys.readouterr().err
