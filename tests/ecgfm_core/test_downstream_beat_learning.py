@@ -8,7 +8,7 @@ import pytest
 import torch
 import wfdb
 
-from ecgfm_core import configs
+from ecgfm_core import cli, configs
 from ecgfm_core.datasets.mitdb import BeatMarks
 from ecgfm_core.downstream import beat_metrics, beats, beats_bench
 from ecgfm_core.downstream.beat_learning import (
@@ -235,3 +235,9 @@ def test_the_table_runs_end_to_end_and_goes_on_where_it_stopped(made_set: Path, 
 def test_rows_that_cannot_be_are_refused(made_set: Path, tmp_path: Path, rows: tuple[str, ...], reason: str) -> None:
     with pytest.raises(TrainingError, match=reason):
         beats_bench.run(made_set, None, tmp_path, rows=rows)
+
+
+def test_the_command_says_what_a_set_lacks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = cli.main(["bench", "mitdb", "--data", str(tmp_path), "--out", str(tmp_path / "out"), "--rows", "rr_only"])
+    assert done == 1
+    assert "files of MIT-BIH are missing" in capsys.readouterr().err
