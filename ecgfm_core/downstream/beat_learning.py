@@ -25,7 +25,7 @@ _NEAREST = 1e-3  # cosine distance
 
 @dataclass(frozen=True)
 class BeatRecipe:
-    """How a head is trained; every value was chosen on folds of DS1.
+    """How a head is trained; nothing was chosen by DS2, `offsets` by folds of DS1.
 
     Attributes
     ----------

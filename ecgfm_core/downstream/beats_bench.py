@@ -1,6 +1,6 @@
 """The MIT-BIH table: one backbone, frozen, against the same network from scratch, left random, and RR intervals alone.
 
-Training sees DS1 alone; every choice in `BeatRecipe` was made on folds of DS1 by patient. DS2 is scored at the end.
+Training and every choice in `BeatRecipe` saw DS1 alone; DS2 is scored at the end.
 """
 
 import json
