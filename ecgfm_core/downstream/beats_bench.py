@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ecgfm_core import configs
+from ecgfm_core import configs, formats, waveform
 from ecgfm_core.configs import Config
 from ecgfm_core.downstream import beat_metrics, beat_report, beats
 from ecgfm_core.downstream.beat_learning import (
@@ -31,7 +31,7 @@ from ecgfm_core.downstream.beat_learning import (
 from ecgfm_core.errors import TrainingError
 from ecgfm_core.model.device import choose_device
 from ecgfm_core.model.ecgfm import Ecgfm
-from ecgfm_core.training.checkpoint import load_checkpoint
+from ecgfm_core.training.checkpoint import Checkpoint, load_checkpoint, waveform_marks
 from ecgfm_core.training.run_folder import RunFolder, write_json
 
 FROZEN, FROM_SCRATCH, RANDOM_FROZEN, RR_ONLY = ROWS = ("frozen", "from_scratch", "random_frozen", "rr_only")
@@ -124,7 +124,8 @@ def run(
     Raises
     ------
     FormatError, TrainingError
-        If the set is not whole, a row is unknown, or the frozen row is asked for without a checkpoint.
+        If the set is not whole, a row is unknown, the frozen row is asked for without a checkpoint, or the checkpoint
+        was trained on a record of DS2.
     """
     asked = tuple(rows) if rows is not None else tuple(row for row in ROWS if checkpoint or row != FROZEN)
     if unknown := sorted(set(asked) - set(ROWS)):
@@ -138,6 +139,8 @@ def run(
         identity = {"checkpoint": loaded.sha256 if loaded else None, "recipe": asdict(recipe)}
         folder.bind({"command": "bench mitdb", **identity})
         home = beats.open_set(data, out)
+        if loaded:
+            _refuse_what_saw_ds2(loaded, home)
         known, test = (
             Beats.of([beats.load_record(home, name, config.sampling_rate_hz) for name in names])
             for names in (beats.DS1, beats.DS2)
@@ -153,6 +156,18 @@ def run(
         write_json(out / "mit-bih.json", results)
         (out / "mit-bih.md").write_text(beat_report.markdown(results), encoding="utf-8")
         return json.loads((out / "mit-bih.json").read_text(encoding="utf-8"))
+
+
+def _refuse_what_saw_ds2(start: Checkpoint, home: Path) -> None:
+    """Refuse a network trained on records that judge it, as far as it says what it was trained on."""
+    if start.trained_on is None:
+        return
+    marks = waveform_marks(waveform.pack(formats.read(home / f"{name}.hea", name)).sha256 for name in beats.DS2)
+    if leaks := len(np.intersect1d(start.trained_on, marks)):
+        raise TrainingError(
+            f"The checkpoint was trained on {leaks} of the {len(beats.DS2)} records of DS2, which judge it; name one "
+            "that saw DS1 at most"
+        )
 
 
 def _results(said: dict[str, list[np.ndarray]], test: Beats, recipe: BeatRecipe) -> dict[str, Any]:

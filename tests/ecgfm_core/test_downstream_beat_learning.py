@@ -8,7 +8,7 @@ import pytest
 import torch
 import wfdb
 
-from ecgfm_core import cli, configs
+from ecgfm_core import cli, configs, formats, waveform
 from ecgfm_core.datasets.mitdb import BeatMarks
 from ecgfm_core.downstream import beat_metrics, beats, beats_bench
 from ecgfm_core.downstream.beat_learning import (
@@ -28,7 +28,7 @@ from ecgfm_core.errors import TrainingError
 from ecgfm_core.model.ecgfm import Ecgfm
 from ecgfm_core.model.text import TextTokenizer
 from ecgfm_core.recording import Recording
-from ecgfm_core.training.checkpoint import Checkpoint, save_checkpoint
+from ecgfm_core.training.checkpoint import Checkpoint, save_checkpoint, waveform_marks
 from tests.ecgfm_core.tiny_data import TINY
 from tests.ecgfm_core.wfdb_files import write_record
 
@@ -227,6 +227,19 @@ def test_the_table_runs_end_to_end_and_goes_on_where_it_stopped(made_set: Path, 
     assert len(heard) == 4
     with pytest.raises(TrainingError, match="another recipe"):
         beats_bench.run(made_set, tmp_path / "checkpoint", tmp_path / "out", recipe=BeatRecipe())
+
+
+def test_a_network_that_saw_a_judging_record_is_refused(made_set: Path, tmp_path: Path) -> None:
+    marks = {
+        name: waveform_marks([waveform.pack(formats.read(made_set / f"{name}.hea", name)).sha256])
+        for name in ("101", "234")
+    }
+    for name, mark in marks.items():
+        checkpoint = Checkpoint(tiny_model(), TINY_CONFIG, ("x",), TextTokenizer([]), {}, {}, trained_on=mark)
+        save_checkpoint(tmp_path / name, checkpoint)
+    with pytest.raises(TrainingError, match="trained on 1 of the 22 records of DS2"):
+        beats_bench.run(made_set, tmp_path / "234", tmp_path / "refused")
+    beats_bench.run(made_set, tmp_path / "101", tmp_path / "out", (0,), ("rr_only",), BeatRecipe(epochs=1))
 
 
 @pytest.mark.parametrize(
