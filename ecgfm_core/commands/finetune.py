@@ -1,6 +1,7 @@
 """``ecgfm finetune``: train one row of a task's table, keep the network, and use it."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from ecgfm_core import configs
@@ -39,5 +40,8 @@ def run(parsed: argparse.Namespace) -> int:
         folder = finetune.finetune(parsed.set_key, parsed.data, parsed.task, parsed.row, parsed.seed, parsed.out, asked)
         print(f"network: {folder}")
     if parsed.apply:
-        print(f"probabilities: {finetune.apply(parsed.out, parsed.apply, parsed.waveforms, asked)}")
+        path, refused = finetune.apply(parsed.out, parsed.apply, parsed.waveforms, asked)
+        for reason in refused:
+            print(f"refused: {reason}", file=sys.stderr)
+        print(f"probabilities: {path}")
     return 0

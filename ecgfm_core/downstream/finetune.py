@@ -26,7 +26,7 @@ from ecgfm_core.downstream.task import Task
 from ecgfm_core.errors import EcgfmError, TrainingError
 from ecgfm_core.model.device import choose_device, in_words
 from ecgfm_core.training.checkpoint import Checkpoint, file_sha256
-from ecgfm_core.training.dataset import Cache
+from ecgfm_core.training.dataset import Cache, no_known_lead
 from ecgfm_core.training.run_folder import RunFolder, write_json
 
 FORMAT_VERSION = 1
@@ -169,11 +169,18 @@ def load(folder: Path, device: torch.device | None = None) -> Finetuned:
     return Finetuned(classifier.to(device or "cpu").eval(), tuple(header["classes"]), thresholds_C, recipe, header)
 
 
-def apply(out: Path, manifest_path: Path, waveforms: Path, options: BenchOptions) -> Path:
-    """Write ``probabilities.csv`` beside a trained network: a row a recording of the manifest, a column a class."""
+def apply(out: Path, manifest_path: Path, waveforms: Path, options: BenchOptions) -> tuple[Path, list[str]]:
+    """Write ``probabilities.csv`` beside a trained network: a row a recording of the manifest, a column a class.
+
+    Gives its path, and the reasons why recordings without a known lead were left out.
+    """
     with unlabelled():
         found = load(out / NETWORK, choose_device(options.device, options.threads))
-    entries = manifest.read(manifest_path)
+    asked = manifest.read(manifest_path)
+    refused = [words for entry in asked if (words := no_known_lead(entry))]
+    entries = [entry for entry in asked if not no_known_lead(entry)]
+    if not entries:
+        raise TrainingError(f"Manifest {manifest_path.name}: none of its {len(asked)} recordings has a known lead")
     with RunFolder(out).held(options.parent) as folder, in_words(_ADVICE), unlabelled():
         with Bar("preparing", "recording", folder) as bar:
             cache = Cache.open(
@@ -189,4 +196,4 @@ def apply(out: Path, manifest_path: Path, waveforms: Path, options: BenchOptions
             (one.id, *(f"{value:.6f}" for value in row)) for one, row in zip(entries, probability_NC, strict=True)
         )
     partial.replace(path)
-    return path
+    return path, refused

@@ -17,7 +17,7 @@ from ecgfm_core.model.device import choose_device, in_words
 from ecgfm_core.model.score import score
 from ecgfm_core.predict import DONE, Part, part_path, read_part, write_part
 from ecgfm_core.training.checkpoint import Checkpoint, file_sha256, load_checkpoint
-from ecgfm_core.training.dataset import prepare
+from ecgfm_core.training.dataset import no_known_lead, prepare
 from ecgfm_core.training.run_folder import RunFolder, write_json
 
 PART_RECORDINGS = 256
@@ -90,16 +90,6 @@ def _taken_as(entries: list[ManifestEntry]) -> dict[str, str]:
     return {name: standard for name, standard in sorted(pairs) if standard and canonical_name(name) != standard}
 
 
-def _no_lead(entry: ManifestEntry) -> str:
-    """Say why a recording can't be scored; nothing if it can."""
-    if any(as_standard(entry.lead_names)):
-        return ""
-    return (
-        f"Recording {entry.id}: leads {', '.join(entry.lead_names)}; at least one of {', '.join(STANDARD_LEADS)}, or a "
-        "monitor's lead near one (MLII, MV1, CM5), is needed; name its leads and import it again"
-    )
-
-
 def score_part(
     checkpoint: Checkpoint,
     entries: list[ManifestEntry],
@@ -108,7 +98,7 @@ def score_part(
     check_stop: Callable[[], None] = lambda: None,
 ) -> Part:
     """Prepare and score some recordings; `check_stop` is asked before each."""
-    refused = {entry.id: words for entry in entries if (words := _no_lead(entry))}
+    refused = {entry.id: words for entry in entries if (words := no_known_lead(entry))}
     usable, waveforms = [entry for entry in entries if entry.id not in refused], []
     for entry in usable:
         check_stop()

@@ -25,6 +25,16 @@ _CACHE_VERSION = 2
 _UNCALIBRATED_PEAK_MV = 1.0
 
 
+def no_known_lead(entry: ManifestEntry) -> str:
+    """Say why a recording can't be taken by the model; nothing if it can."""
+    if any(as_standard(entry.lead_names)):
+        return ""
+    return (
+        f"Recording {entry.id}: leads {', '.join(entry.lead_names)}; at least one of {', '.join(STANDARD_LEADS)}, or a "
+        "monitor's lead near one (MLII, MV1, CM5), is needed; name its leads and import it again"
+    )
+
+
 def prepare(entry: ManifestEntry, waveform_folder: Path, sampling_rate_hz: float) -> np.ndarray:
     """Give one recording as the model takes it: float32 millivolt `[12, T]`, missing leads and samples 0.
 

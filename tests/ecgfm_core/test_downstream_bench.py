@@ -238,7 +238,9 @@ def test_a_lost_fit_is_named(source: Path, done: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("row", ["frozen_linear", "fine_tuned"])
-def test_what_was_learnt_is_kept_and_used(row: str, source: Path, done: Path, tmp_path: Path) -> None:
+def test_what_was_learnt_is_kept_and_used(
+    row: str, source: Path, done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out, checkpoint = tmp_path / "out", str(done / "pretraining" / "checkpoint")
     learning = ["finetune", "ptb-xl", "--data", str(source), "--out", str(out), *(word for word in WORDS[4:])]
     learning += ["--device", "cpu", "--checkpoint", checkpoint, "--row", row]
@@ -270,6 +272,16 @@ def test_what_was_learnt_is_kept_and_used(row: str, source: Path, done: Path, tm
     probability = np.array([[float(line[name]) for name in header["classes"]] for line in rows])
     again = learn_metrics(task.targets_NC[task.rows("test")], probability)
     assert again == pytest.approx(header["test"]["macro_auroc"]["value"], abs=1e-6)
+
+    manifest.write(tmp_path / "asked.jsonl", [asked[0], replace(asked[1], lead_names=("Pleth",) * 12)])
+    capsys.readouterr()
+    assert main([*using, "--device", "cpu"]) == 0
+    assert f"refused: Recording {asked[1].id}: leads Pleth" in capsys.readouterr().err
+    with (out / "probabilities.csv").open() as file:
+        assert [line["id"] for line in csv.DictReader(file)] == [str(asked[0].id)]
+    manifest.write(tmp_path / "asked.jsonl", [])
+    assert main([*using, "--device", "cpu"]) == 1
+    assert "none of its 0 recordings has a known lead" in capsys.readouterr().err
 
 
 def learn_metrics(target: np.ndarray, probability: np.ndarray) -> float:
