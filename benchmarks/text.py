@@ -24,6 +24,7 @@ from ecgfm_core.model.score import Scores, score
 from ecgfm_core.training.checkpoint import Checkpoint, load_checkpoint
 from ecgfm_core.training.dataset import prepare
 from ecgfm_core.training.pretrain import TrainingOptions, pretrain
+from ecgfm_core.training.run_folder import write_json
 
 SAMPLED = 5  # texts a recording at this temperature
 TEMPERATURE = 0.7
@@ -63,7 +64,10 @@ def main() -> None:
             manifest_path=path, waveform_folder=stored.waveforms, config=config, seed=seed,
             out=chosen.out / f"seed-{seed}", options=options,
         )  # fmt: skip
-        for row, texts in write(load_checkpoint(folder), entries, stored.waveforms).items():
+        kept = folder.parent / "written.json"
+        if not kept.exists():
+            write_json(kept, write(load_checkpoint(folder), entries, stored.waveforms))
+        for row, texts in json.loads(kept.read_text(encoding="utf-8")).items():
             written[row] += texts
     judge(written, part_of(entries, "test"), chosen.out, config, chosen.samples)
 
