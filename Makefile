@@ -18,7 +18,7 @@ demo: $(VENV)/.demo frontend/node_modules/.installed ## Run everything here; DAT
 stop: ## Stop what a killed demo left
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m launcher.stop; else echo "Nothing is installed, so nothing runs."; fi
 
-passwords: $(VENV)/.demo ## Give the four demo logins new passwords and show them
+passwords: $(VENV)/.demo ## Give the demo logins new passwords and show them
 	@$(BIN)/python -m launcher.people
 
 # Two at once, each with servers of its own; a file stays together. PYTEST_ARGS= runs all in one process.

@@ -7,7 +7,8 @@ from rest_framework.views import APIView
 
 from annotator.api import reading_serializers as shapes
 from annotator.errors import NotFound
-from annotator.permissions import AnyRole
+from annotator.models import Role
+from annotator.permissions import roles
 from annotator.selectors import schemes
 from annotator.services.answers import QUALIFIERS
 from ecgfm_core import labels
@@ -16,7 +17,7 @@ from ecgfm_core import labels
 class Scheme(APIView):
     """The newest scheme."""
 
-    permission_classes = (AnyRole,)
+    permission_classes = (roles(Role.READER, Role.ADJUDICATOR, Role.ADMIN, Role.RESEARCHER),)
 
     @extend_schema(responses=shapes.SchemeSerializer)
     def get(self, request: Request) -> Response:  # noqa: ARG002

@@ -131,7 +131,7 @@ def test_a_closed_terminal_stops_everything(folder):
 
 def test_new_passwords_are_given_on_demand(folder):
     done = run("launcher.people", folder)
-    assert len(re.findall(r"^  \w+ +[a-z0-9-]{15,}$", done.stdout, re.MULTILINE)) == 4
+    assert len(re.findall(r"^  \w+ +[a-z0-9-]{15,}$", done.stdout, re.MULTILINE)) == 5
     assert nothing_runs(folder)
 
 
