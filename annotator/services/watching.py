@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -102,13 +102,18 @@ def see(folder: Path) -> Iterator[Seen]:
         except OSError:
             continue  # gone, or renamed by whoever writes it
     for name, found in groups.items():
-        facts = [(path.suffix, stat.st_size, stat.st_mtime_ns) for path, stat in found]
         yield Seen(
             recording_rows.printable(name)[-500:],
             tuple(path for path, _ in found),
-            hashlib.sha256(repr(facts).encode()).hexdigest(),
+            _fingerprint(found),
             sum(stat.st_size for _, stat in found),
         )
+
+
+def _fingerprint(found: Iterable[tuple[Path, os.stat_result]]) -> str:
+    """Say what sizes and times the files of a recording have."""
+    facts = [(path.suffix, stat.st_size, stat.st_mtime_ns) for path, stat in found]
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
 def _note(test: ProspectiveTest, seen: Seen) -> None:
@@ -136,6 +141,7 @@ def _take(pk: int, seen: Seen, named_in: Callable[[Path], frozenset[str]]) -> bo
         return False  # samples of a header of another name
     try:
         arrival.folder, arrival.content_sha256 = arrivals.keep((path.name, _pieces(path)) for path in paths)
+        changed = _fingerprint((path, path.lstat()) for path in seen.paths) != seen.fingerprint
     except InvalidInput as error:
         arrivals.refuse(arrival=arrival, reason=f"{arrival.name}: {error}")
         return False
@@ -143,6 +149,9 @@ def _take(pk: int, seen: Seen, named_in: Callable[[Path], frozenset[str]]) -> bo
         if error.errno in _OUR_FAULT:
             raise  # it is tried again at the next look
         arrivals.refuse(arrival=arrival, reason=f"{arrival.name}: it can't be copied ({error.strerror})")
+        return False
+    if changed:  # someone wrote on while it was copied: the next look begins anew with what it is then
+        shutil.rmtree(arrivals.folder_of(arrival), ignore_errors=True)
         return False
     try:
         arrivals.enter(arrival)
@@ -182,6 +191,6 @@ def _named_by(header: Path) -> set[str]:
 
 
 def _pieces(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:  # a link may have taken its place
         while piece := file.read(PIECE):
             yield piece

@@ -56,6 +56,8 @@ def run(parsed: argparse.Namespace) -> int:
     """Bench and say where the page lies."""
     if parsed.set_key == "mitdb":
         return bench_mitdb.run(parsed)
+    if parsed.checkpoint and parsed.set:
+        raise EcgfmError(f"--set {parsed.set[0]}: --checkpoint brings a network already; leave one of them out")
     config = configs.build(parsed.config, {**CONTRASTIVE, **changes(parsed.set)})
     from ecgfm_core.downstream import bench, learn
 

@@ -152,11 +152,6 @@ class Beats:
             np.concatenate([one.rr_MF for one in records]),
         )
 
-    def rows_of(self, names: Sequence[str]) -> np.ndarray:
-        """Give the rows of the named records."""
-        wanted = [index for index, one in enumerate(self.records) if one.name in names]
-        return np.flatnonzero(np.isin(self.record_M, wanted))
-
 
 @dataclass(frozen=True)
 class Seen:

@@ -90,20 +90,3 @@ def difference(
     draws = [above(random.integers(records, size=(records,))) for _ in range(count)]
     low, high = np.percentile(draws, (2.5, 97.5))
     return above(np.arange(records)), float(low), float(high)
-
-
-def best_offsets(log_probability_MC: np.ndarray, true_M: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """Find what to add to the log-probabilities of S, V and F so that macro F1 over N, S, V is highest.
-
-    One class after the other, twice over, each on the grid `steps`; call it on folds of the training records only.
-    """
-    offsets = np.zeros(log_probability_MC.shape[1])
-    for _ in range(2):
-        for index in range(1, len(offsets)):
-            found = []
-            for step in steps:
-                offsets[index] = step
-                found.append(macro_f1(confusion(true_M, (log_probability_MC + offsets).argmax(1))))
-            best = np.flatnonzero(np.isclose(found, max(found), atol=5e-4))
-            offsets[index] = steps[best[len(best) // 2]]  # the middle of the plateau
-    return offsets

@@ -34,7 +34,6 @@ DS2 = (
     *("100", "103", "105", "111", "113", "117", "121", "123", "200", "202", "210"),
     *("212", "213", "214", "219", "221", "222", "228", "231", "232", "233", "234"),
 )
-PACED = ("102", "104", "107", "217")
 SAME_PATIENT = {"202": "201"}
 
 BEFORE_S, AFTER_S = 0.64, 0.48  # of the window that is cut around a beat: the T wave before it to its own
@@ -70,11 +69,6 @@ class BeatRecord:
     sample_M: np.ndarray
     class_M: np.ndarray
     rr_MF: np.ndarray
-
-
-def aami_class(symbol: str) -> int | None:
-    """Give the place in `CLASSES` of a beat symbol; None for marks that AAMI counts as no beat."""
-    return _CLASS_OF.get(symbol)
 
 
 def open_set(data: Path, scratch: Path) -> Path:

@@ -26,7 +26,7 @@ from ecgfm_core.downstream.store import StoredSet, store_set
 from ecgfm_core.downstream.task import Task
 from ecgfm_core.errors import TrainingError
 from ecgfm_core.model.device import choose_device, in_words
-from ecgfm_core.training.checkpoint import Checkpoint, load_checkpoint, waveform_marks
+from ecgfm_core.training.checkpoint import Checkpoint, load_checkpoint
 from ecgfm_core.training.dataset import Cache
 from ecgfm_core.training.metrics import POSITIVES_MIN
 from ecgfm_core.training.pretrain import TrainingOptions, pretrain
@@ -208,10 +208,7 @@ def _start(task: Task, stored: StoredSet, out: Path, options: BenchOptions) -> C
 
 def seen(start: Checkpoint, task: Task) -> int:
     """Count the recordings of the validation and test splits that a checkpoint was trained on, as far as it says."""
-    if start.trained_on is None:
-        return 0
-    judging = waveform_marks(entry.sha256 for entry in task.entries if entry.split != "train")
-    return len(np.intersect1d(start.trained_on, judging))
+    return start.seen(entry.sha256 for entry in task.entries if entry.split != "train")
 
 
 def part_of(task: Task, fraction: float, seed: int) -> np.ndarray:

@@ -21,7 +21,7 @@ _SYMBOLS = {
     "frozen_attention": "circle", "frozen_linear": "square", "fine_tuned": "diamond", "from_scratch": "triangle-up",
     "random_frozen": "x",
 }  # fmt: skip
-_METRIC_TITLES = {
+METRICS = {
     "macro_auroc": "macro AUROC", "macro_f1": "macro F1", "micro_f1": "micro F1", "challenge": "challenge metric",
 }  # fmt: skip
 _CLASSES_SHOWN = 40
@@ -86,7 +86,7 @@ def _head(results: dict[str, Any]) -> str:
 
 def _table(results: dict[str, Any], lines: list[dict[str, Any]]) -> str:
     names = results["metrics"]
-    head = "".join(f"<th>{_METRIC_TITLES[name]}</th>" for name in names)
+    head = "".join(f"<th>{METRICS[name]}</th>" for name in names)
     body = "".join(
         f"<tr><td>{_swatch(line['row'])}{ROW_TITLES[line['row']]}</td><td>{line['fraction']:.0%}</td>"
         f"<td>{line['recordings']:,.0f}</td>{''.join(_cell(line[name]) for name in names)}"
@@ -123,7 +123,7 @@ def _bars(results: dict[str, Any], full: list[dict[str, Any]]) -> go.Figure:
     for line in full:
         shown = [name for name in results["metrics"] if line[name]["value"] is not None]
         figure.add_bar(
-            name=ROW_TITLES[line["row"]], x=[_METRIC_TITLES[name] for name in shown],
+            name=ROW_TITLES[line["row"]], x=[METRICS[name] for name in shown],
             y=[line[name]["value"] for name in shown], marker_color=_COLOURS[line["row"]],
             error_y=_error([line[name] for name in shown]),
         )  # fmt: skip

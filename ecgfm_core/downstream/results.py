@@ -21,7 +21,6 @@ from ecgfm_core.training.run_folder import write_json
 if TYPE_CHECKING:
     from ecgfm_core.downstream.bench import Fit
 
-METRICS = {"macro_auroc": "macro AUROC", "macro_f1": "macro F1", "micro_f1": "micro F1", "challenge": "challenge"}
 _SEED = 0  # of the bootstrap
 _SUBGROUP_MIN = 20
 # What a table is read for: row less row, row over row
@@ -89,7 +88,7 @@ def collect(
     largest = max(fraction for _, fraction in answers)
     full = {row: one for (row, fraction), one in answers.items() if fraction == largest}
     return {
-        "metrics": [name for name in METRICS if name != "challenge" or weights is not None],
+        "metrics": [name for name in page.METRICS if name != "challenge" or weights is not None],
         "largest_fraction": largest,
         "positives_min": positives_min,
         "table": [
@@ -216,7 +215,7 @@ def markdown(results: dict[str, Any]) -> str:
     """Write the tables for a document."""
     names = results["metrics"]
     lines = [f"# {results['title']}", "", _splits_in_words(results), ""]
-    lines += ["| row | labels | recordings | " + " | ".join(METRICS[name] for name in names) + " | s a fit |"]
+    lines += ["| row | labels | recordings | " + " | ".join(page.METRICS[name] for name in names) + " | s a fit |"]
     lines += ["|---" * (len(names) + 4) + "|"]
     for line in results["table"]:
         cells = " | ".join(in_words(line[name]) for name in names)

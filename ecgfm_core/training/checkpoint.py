@@ -45,6 +45,10 @@ class Checkpoint:
     sha256: str = ""
     trained_on: np.ndarray | None = None
 
+    def seen(self, sha256s: Iterable[str]) -> int:
+        """Count those of these recordings, by waveform, that it was trained on; 0 where it does not say."""
+        return 0 if self.trained_on is None else len(np.intersect1d(self.trained_on, waveform_marks(sha256s)))
+
 
 def waveform_marks(sha256s: Iterable[str]) -> np.ndarray:
     """Give the first 64 bits of each waveform's sha256 as sorted, unique uint64: 8 bytes a recording."""
@@ -121,19 +125,24 @@ def load_checkpoint(folder: Path, device: torch.device | None = None) -> Checkpo
     return Checkpoint(model.to(device or "cpu").eval(), config, *known, sha256=sums[_WEIGHTS], trained_on=trained_on)
 
 
-def begin_with(model: Ecgfm, start: Checkpoint, judged_marks: np.ndarray) -> None:
+def refuse_seen(start: Checkpoint, judging: Iterable[str]) -> None:
+    """Refuse a network to begin with that was trained on a recording which is to judge (`judging`, sha256s)."""
+    if seen := start.seen(judging):
+        raise TrainingError(
+            f"The start was trained on {seen} recordings of the validation split; choose a start that was not, "
+            "or other recordings to validate"
+        )
+
+
+def begin_with(model: Ecgfm, start: Checkpoint, judging: Iterable[str]) -> None:
     """Give a new network the encoder, context network and predictors of a checkpoint; its heads and text stay new.
 
     Raises
     ------
     TrainingError
-        If the two differ in shape, or the checkpoint was trained on a recording that is to judge (`judged_marks`).
+        If the two differ in shape, or the checkpoint was trained on a recording that is to judge (`judging`: sha256s).
     """
-    if start.trained_on is not None and (seen := len(np.intersect1d(start.trained_on, judged_marks))):
-        raise TrainingError(
-            f"The start was trained on {seen} recordings of the validation split; choose a start that was not, "
-            "or other recordings to validate"
-        )
+    refuse_seen(start, judging)
     own, given = model.state_dict(), start.model.state_dict()
     taken = {name: given.get(name) for name in own if name.partition(".")[0] in _BACKBONE}
     other = sorted(name for name, weight in taken.items() if weight is None or weight.shape != own[name].shape)

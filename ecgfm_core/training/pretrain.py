@@ -161,8 +161,7 @@ class Run:
         torch.manual_seed(self.seed)
         model = Ecgfm(self.config, len(self.targets.label_codes), self.tokenizer.count)
         if self.start:
-            judged = waveform_marks(self.entries[row].sha256 for row in self.validate_rows)
-            begin_with(model, self.start, judged)
+            begin_with(model, self.start, (self.entries[row].sha256 for row in self.validate_rows))
         return Trainer(model, self.plan, device, self.team)
 
     def validate(self) -> dict[str, float | None]:

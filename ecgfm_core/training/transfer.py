@@ -21,7 +21,7 @@ from ecgfm_core.model.any_lead import AnyLeadEncoder
 from ecgfm_core.model.device import choose_device, in_words
 from ecgfm_core.model.ecgfm import Ecgfm
 from ecgfm_core.model.encoder import Encoder
-from ecgfm_core.training.checkpoint import Checkpoint, file_sha256, load_checkpoint, waveform_marks
+from ecgfm_core.training.checkpoint import Checkpoint, file_sha256, load_checkpoint, refuse_seen, waveform_marks
 from ecgfm_core.training.dataset import Cache, Targets, batch_of, targets_of
 from ecgfm_core.training.distributed import Team
 from ecgfm_core.training.loop import Plan, Trainer
@@ -117,6 +117,7 @@ def transfer(
         if (out / CHECKPOINT).exists():
             return out / CHECKPOINT
         run = _TransferRun(folder, team, paired(manifest.read(manifest_path)), config, seed, teacher)
+        refuse_seen(teacher, (run.entries[row].sha256 for row in run.validate_rows))
         run.kept = task.kept
         if task.unpaired_path:
             run.unpaired = run.open_unpaired(task.unpaired_path, options, waveform_folder)

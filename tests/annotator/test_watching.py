@@ -88,6 +88,40 @@ def test_links_hidden_files_and_what_is_gone_are_passed_over(test, ward, tmp_pat
     assert not test.arrivals.exists()
 
 
+def test_what_changes_while_it_is_copied_is_taken_at_a_later_look(test, ward, monkeypatch):
+    put(ward)
+    assert watching.look() == 0
+    copy = arrivals.keep
+
+    def written_on(files):
+        kept = copy(files)
+        with (ward / "r1.dat").open("ab") as file:
+            file.write(b"more")
+        return kept
+
+    with monkeypatch.context() as patch:
+        patch.setattr(arrivals, "keep", written_on)
+        assert watching.look() == 0
+    assert list((ward.parent / "arrivals").iterdir()) == []
+    assert watching.look() + watching.look() == 1
+
+
+def test_a_link_that_takes_the_place_of_a_file_is_not_followed(test, ward, tmp_path, monkeypatch):
+    put(ward)
+    (tmp_path / "secret").write_bytes(b"another ward's")
+    assert watching.look() == 0
+    copy = arrivals.keep
+
+    def swapped(files):
+        (ward / "r1.dat").unlink()
+        (ward / "r1.dat").symlink_to(tmp_path / "secret")
+        return copy(files)
+
+    monkeypatch.setattr(arrivals, "keep", swapped)
+    assert watching.look() == 0
+    assert "can't be copied" in test.arrivals.get(state=State.REFUSED).reason
+
+
 def test_a_file_too_large_is_refused_by_name(test, ward, settings):
     settings.ARRIVAL_LIMIT_MB = 1
     for name in ("big", "bigger"):

@@ -18,6 +18,7 @@ from ecgfm_core.recording import Recording
 from tests.ecgfm_core.tiny_data import TINY
 from tests.ecgfm_core.wfdb_files import wave, write_record
 
+PACED = ("102", "104", "107", "217")
 FEATURE = {name: place for place, name in enumerate(beats.RR_FEATURES)}
 
 
@@ -34,18 +35,16 @@ def marks(samples: list[int], symbols: str) -> BeatMarks:
 
 
 @pytest.mark.parametrize(("symbols", "name"), [("NLRBej", "N"), ("AaJS", "S"), ("VEr", "V"), ("F", "F"), ("/fQ", "Q")])
-def test_symbols_become_aami_classes(symbols: str, name: str) -> None:
-    assert {beats.CLASSES[beats.aami_class(symbol) or 0] for symbol in symbols} == {name}
-
-
-@pytest.mark.parametrize("symbol", ["!", "x", "+", "~", "|", "[", ""])
-def test_marks_that_are_no_beat_have_no_class(symbol: str) -> None:
-    assert beats.aami_class(symbol) is None
+def test_symbols_become_aami_classes_and_other_marks_are_no_beats(symbols: str, name: str) -> None:
+    recording = spikes([200], 200 * (3 + len(symbols)) * 4)
+    every = f"!{symbols}x+~|[{symbols}"
+    found = beats.make_record(recording, marks([200 * place for place in range(len(every))], every), 100.0)
+    assert [beats.CLASSES[place] for place in found.class_M] == [name] * 2 * len(symbols)
 
 
 def test_the_protocol_is_whole_and_no_patient_is_on_both_sides() -> None:
-    assert (len(set(beats.DS1)), len(set(beats.DS2)), len(beats.PACED)) == (22, 22, 4)
-    everything = [*beats.DS1, *beats.DS2, *beats.PACED]
+    assert (len(set(beats.DS1)), len(set(beats.DS2)), len(PACED)) == (22, 22, 4)
+    everything = [*beats.DS1, *beats.DS2, *PACED]
     assert len(set(everything)) == 48
     patients = [{beats.SAME_PATIENT.get(name, name) for name in names} for names in (beats.DS1, beats.DS2)]
     assert patients[0] & patients[1] == {"201"}

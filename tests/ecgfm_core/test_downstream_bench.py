@@ -177,7 +177,8 @@ def test_a_checkpoint_that_saw_the_test_is_refused(
     task = task_of("ptb-xl", "super", store_set(source, done / "set", lambda _done, _total: None), Protocol())
     start.trained_on = waveform_marks(entry.sha256 for entry in task.entries)
     save_checkpoint(tmp_path / "leaky", start)
-    assert main(words(source, tmp_path / "out", "--checkpoint", str(tmp_path / "leaky"))) == 1
+    asked = ["bench", "ptb-xl", "--data", str(source), "--out", str(tmp_path / "out"), *WORDS]
+    assert main([*asked, "--checkpoint", str(tmp_path / "leaky")]) == 1
     assert "trained on 20 recordings of the validation and test splits" in capsys.readouterr().err
 
 
@@ -217,6 +218,7 @@ def test_the_challenge_is_scored_on_cinc(tmp_path: Path) -> None:
         (["--fractions", "half"], "--fractions half"),
         (["--fractions", "0"], "0 to 1, are allowed"),
         (["--set", "classification_weight=1"], "contrastively alone"),
+        (["--checkpoint", "somewhere", "--set", "epochs=2"], "--checkpoint brings a network already"),
         (["--recipe", "speed=3"], "--recipe speed: unknown"),
         (["--recipe", "epochs=few"], "a number is needed"),
         (["--task", "scored"], "no task 'scored'"),

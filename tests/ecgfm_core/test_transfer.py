@@ -121,6 +121,16 @@ def test_other_devices_are_matched_and_counted_as_seen(
         run(taught, tmp_path / "none", "V2", unpaired=devices)
 
 
+def test_a_teacher_that_saw_the_validation_split_is_refused(taught: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    entries = manifest.read(taught[0])
+    swapped = [
+        replace(one, split={"train": "validate", "validate": "train"}.get(one.split, one.split)) for one in entries
+    ]
+    manifest.write(tmp_path / "swapped.jsonl", swapped)
+    with pytest.raises(TrainingError, match="trained on 24 recordings of the validation split"):
+        run((tmp_path / "swapped.jsonl", *taught[1:]), tmp_path / "run")
+
+
 def test_recordings_without_all_leads_teach_nothing(taught: tuple[Path, Path, Path], tmp_path: Path) -> None:
     entries = [replace(one, lead_names=(*STANDARD_LEADS[:-1], "Vz")) for one in manifest.read(taught[0])]
     manifest.write(tmp_path / "fewer.jsonl", entries)
