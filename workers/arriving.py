@@ -71,15 +71,13 @@ def _progress(folder: Path, count: int) -> dict[str, Any]:
 
 
 def _predictions(part: predict.Part) -> PredictionBatch:
-    none_N = np.full(len(part.ids), np.nan)
+    probability_N = part.abnormal_probability.astype(np.float64)
     return PredictionBatch(
         recording_ids=part.ids,
-        abnormal_probability_N=part.abnormal_probability,
+        abnormal_probability_N=probability_N,
         label_probabilities_NC=part.label_probabilities,
         embedding_ND=part.embedding,
-        crossfit_N=none_N,
-        label_error_N=none_N,
-        entropy_N=scores.entropy(part.abnormal_probability.astype(np.float64)),
         details=[{}] * len(part.ids),
         texts=part.texts,
+        scores={"entropy": scores.entropy(probability_N), "margin": scores.margin(probability_N)},
     )

@@ -120,11 +120,13 @@ class Doubt:
             abnormal_probability_N=part.abnormal_probability,
             label_probabilities_NC=part.label_probabilities,
             embedding_ND=part.embedding,
-            crossfit_N=crossfit_N,
-            label_error_N=scores.label_error_scores(given_N, crossfit_N),
-            entropy_N=scores.entropy(part.abnormal_probability.astype(np.float64)),
             details=self._details(span),
             texts=part.texts,
+            scores={
+                "crossfit_abnormal_probability": crossfit_N,
+                "label_error": scores.label_error_scores(given_N, crossfit_N),
+                "entropy": scores.entropy(part.abnormal_probability.astype(np.float64)),
+            },
         )
 
     def _details(self, span: slice) -> list[dict[str, Any]]:

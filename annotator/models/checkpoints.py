@@ -7,6 +7,7 @@ from pgvector.django import HalfVectorField
 from annotator.models.jobs import Job
 from annotator.models.labels import LabelScheme
 from annotator.models.recordings import Dataset, Recording
+from ecgfm_core.active import meanings
 
 
 class TrainingRun(Job):
@@ -71,21 +72,29 @@ class ScoringRun(Job):
     datasets = models.ManyToManyField(Dataset, related_name="scoring_runs")
 
 
+def _score(name: str) -> "models.FloatField[float | None, float | None]":
+    return models.FloatField(null=True, help_text=meanings.BY_NAME[name].help)
+
+
 class Prediction(models.Model):
-    """What one checkpoint said of one recording. Probabilities are 0 to 1; scores say who would gain from a reader."""
+    """What one checkpoint said of one recording. Scores say who would gain from a reader: see `active.meanings`."""
 
     checkpoint = models.ForeignKey(Checkpoint, models.CASCADE, related_name="predictions")
     recording = models.ForeignKey(Recording, models.CASCADE, related_name="predictions")
     abnormal_probability = models.FloatField()
     label_probabilities = ArrayField(models.FloatField(), help_text="In the order of the checkpoint's label_codes.")
-    crossfit_abnormal_probability = models.FloatField(
-        null=True, help_text="From heads that never saw this patient; null where there is no label to doubt."
-    )
-    label_error = models.FloatField(
-        null=True, help_text="Cross-entropy of the given label under the cross-fitted heads; null without a label."
-    )
+    crossfit_abnormal_probability = _score("crossfit_abnormal_probability")
+    label_error = _score("label_error")
+    label_set_error = _score("label_set_error")
+    aum = _score("aum")
+    entropy = models.FloatField(help_text=meanings.BY_NAME["entropy"].help)
+    margin = _score("margin")
+    epistemic = _score("epistemic")
+    vote_entropy = _score("vote_entropy")
+    kl_disagreement = _score("kl_disagreement")
+    novelty = _score("novelty")
+    quality = _score("quality")
     label_error_detail = models.JSONField(default=dict, help_text="Votes and the label most in doubt, for the reason.")
-    entropy = models.FloatField(help_text="Of abnormal_probability, bits.")
     generated_text = models.TextField(blank=True)
     embedding = HalfVectorField(help_text="Mean of the pooled contexts; its width is the model's.")
 

@@ -10,6 +10,7 @@ from annotator.models.annotations import Overall
 from annotator.selectors import training_pool
 
 Row = dict[str, Any]
+SCORES = ("label_error", "label_set_error", "aum", "entropy", "epistemic", "novelty")
 
 
 def pool(round_: Round) -> QuerySet[Recording]:
@@ -34,17 +35,16 @@ def candidates(round_: Round) -> Iterator[Row]:
 
 def predictions(round_: Round) -> dict[int, Row]:
     """Return what the round's checkpoint said of each recording, cross-fitted where it could be."""
-    fields = ("recording", "abnormal_probability", "crossfit_abnormal_probability", "label_error", "entropy")
     rows = Prediction.objects.filter(checkpoint=round_.checkpoint_id, recording__in=pool(round_).values("pk"))
+    fields = ("recording", "abnormal_probability", "crossfit_abnormal_probability", "label_error_detail", *SCORES)
     found = {}
-    for pk, plain, crossfit, error, entropy, detail in rows.values_list(*fields, "label_error_detail").iterator(5000):
+    for pk, plain, crossfit, detail, *numbers in rows.values_list(*fields).iterator(5000):
         found[pk] = {
             "probability": plain if crossfit is None else crossfit,
-            "label_error": error,
-            "entropy": entropy,
             "votes": detail.get("votes", 0),
             "models": detail.get("models", 0),
             "doubt": detail.get("doubt"),
+            **dict(zip(SCORES, numbers, strict=True)),
         }
     return found
 

@@ -40,6 +40,7 @@ class Candidate:
     models : of how many
     doubt : the label most in doubt
     centre : where it was recorded; empty if unknown
+    label_set_error, aum, epistemic, novelty : see `ecgfm_core.active.meanings`
     """
 
     id: int
@@ -51,6 +52,10 @@ class Candidate:
     models: int = 0
     doubt: Doubt | None = None
     centre: str = ""
+    label_set_error: float | None = None
+    aum: float | None = None
+    epistemic: float | None = None
+    novelty: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from annotator.models.jobs import JobState
 from annotator.services import checkpoints, job_state
 from annotator.services.prediction_copy import PredictionBatch
 from annotator.services.schemes import ensure_scheme
+from ecgfm_core.active.meanings import NAMES
 from tests.annotator.reading_world import recordings
 
 pytestmark = pytest.mark.django_db
@@ -28,36 +29,49 @@ def batch(ids: list[int], width: int = 8, labels: int = 2, **changes: object) ->
         "abnormal_probability_N": rng.random(count),
         "label_probabilities_NC": rng.random((count, labels)),
         "embedding_ND": rng.normal(size=(count, width)).astype(np.float16),
-        "crossfit_N": np.where(np.arange(count) % 2 == 0, 0.25, np.nan),
-        "label_error_N": np.where(np.arange(count) % 2 == 0, 1.5, np.nan),
-        "entropy_N": rng.random(count),
         "details": [{"votes": 2, "words": "é\u4e2d"}] * count,
         "texts": ["sinus\trhythm\\N\n ü"] * count,
+        "scores": {
+            name: np.where(rng.random(count) < 0.6, rng.random(count), np.nan) if name != "entropy" else rng.random(count)
+            for name in NAMES
+        },
     }
     return PredictionBatch(**{**values, **changes})
 
 
 def test_every_value_arrives(run):
-    ids = [row.pk for row in recordings(5)]
+    ids = [row.pk for row in recordings(9)]
     attempt = job_state.take(ScoringRun, run.pk)
     given = batch(ids)
-    assert checkpoints.store_predictions(run=run, attempt=attempt, rows=given) == 5
+    assert checkpoints.store_predictions(run=run, attempt=attempt, rows=given) == 9
     for row, one in enumerate(Prediction.objects.order_by("recording")):
         assert one.recording_id == ids[row]
         assert one.abnormal_probability == given.abnormal_probability_N[row]
         assert one.label_probabilities == given.label_probabilities_NC[row].tolist()
         assert np.array_equal(np.asarray(one.embedding, dtype=np.float16), given.embedding_ND[row])
-        assert one.crossfit_abnormal_probability == (0.25 if row % 2 == 0 else None)
-        assert one.label_error == (1.5 if row % 2 == 0 else None)
+        for name in NAMES:
+            value = given.scores[name][row]
+            assert getattr(one, name) == (None if np.isnan(value) else value), name
         assert one.label_error_detail == {"votes": 2, "words": "é\u4e2d"}
         assert one.generated_text == "sinus\trhythm\\N\n ü"
+    assert {None} < {getattr(one, name) for one in Prediction.objects.all() for name in NAMES}
+
+
+def test_a_score_left_out_is_none_and_an_unknown_one_is_refused(run):
+    [row] = recordings(1)
+    attempt = job_state.take(ScoringRun, run.pk)
+    checkpoints.store_predictions(run=run, attempt=attempt, rows=batch([row.pk], scores={"entropy": np.array([0.5])}))
+    one = Prediction.objects.get()
+    assert (one.entropy, one.label_error, one.novelty) == (0.5, None, None)
+    with pytest.raises(ValueError, match="no prediction has a column beauty; the columns are crossfit_abnormal"):
+        batch([row.pk], scores={"beauty": np.array([0.5])})
 
 
 def test_writing_again_replaces_and_doubles_nothing(run):
     ids = [row.pk for row in recordings(700)]
     attempt = job_state.take(ScoringRun, run.pk)
     checkpoints.store_predictions(run=run, attempt=attempt, rows=batch(ids))
-    checkpoints.store_predictions(run=run, attempt=attempt, rows=batch(ids, entropy_N=np.full(700, 0.5)))
+    checkpoints.store_predictions(run=run, attempt=attempt, rows=batch(ids, scores={"entropy": np.full(700, 0.5)}))
     assert Prediction.objects.count() == 700
     assert set(Prediction.objects.values_list("entropy", flat=True)) == {0.5}
 

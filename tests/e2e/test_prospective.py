@@ -40,13 +40,13 @@ def score(test: ProspectiveTest, probabilities: list[float]) -> None:
     arrivals.gather(batch=batch, attempt=attempt)
     arrivals.read(batch=batch, attempt=attempt)
     rows = arrivals.waiting_recordings(batch)
-    said_N, none_N = np.array(probabilities), np.full(len(probabilities), np.nan)
+    said_N = np.array(probabilities)
     arrivals.freeze(
         batch=batch, attempt=attempt,
         rows=PredictionBatch(
             recording_ids=np.array([row.pk for row in rows]), abnormal_probability_N=said_N,
             label_probabilities_NC=said_N[:, None], embedding_ND=np.zeros((len(rows), 4), np.float16),
-            crossfit_N=none_N, label_error_N=none_N, entropy_N=said_N, details=[{}] * len(rows), texts=[""] * len(rows),
+            details=[{}] * len(rows), texts=[""] * len(rows), scores={"entropy": said_N},
         ),
     )  # fmt: skip
     job_state.finish(batch, attempt)
