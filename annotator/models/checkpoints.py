@@ -51,6 +51,9 @@ class Checkpoint(models.Model):
         help_text="Config, seed, code version, recordings, labels and corrections trained on."
     )
     metrics = models.JSONField(default=dict)
+    test_metrics = models.JSONField(default=dict, help_text="On the test split; see selectors.model_metrics.")
+    gate = models.JSONField(default=dict, help_text="Held against the current checkpoint; see selectors.gate.")
+    override_reason = models.CharField(max_length=500, blank=True, help_text="Why it was promoted against the gate.")
     created_at = models.DateTimeField(auto_now_add=True)
     promoted_at = models.DateTimeField(null=True)
 
