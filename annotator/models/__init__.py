@@ -9,7 +9,7 @@ from annotator.models.prospective import Arrival, ArrivalBatch, ProspectiveTest
 from annotator.models.recordings import Dataset, ImportIssue, ImportRun, Recording, SourceLabel, Waveform
 from annotator.models.releases import CuratedRelease
 from annotator.models.reviews import Adjudication, Consensus
-from annotator.models.rounds import QueueItem, Round, Skip
+from annotator.models.rounds import KnownAnswer, QueueItem, Round, Skip
 
 __all__ = [
     "Adjudication",
@@ -24,6 +24,7 @@ __all__ = [
     "Draft",
     "ImportIssue",
     "ImportRun",
+    "KnownAnswer",
     "Label",
     "LabelScheme",
     "Mark",

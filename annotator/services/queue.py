@@ -15,28 +15,46 @@ from annotator.selectors import items
 HELD_MAX = 3  # the one on the screen and two that the desk has fetched ahead
 TRIES = 3
 SKIP_REASON_MAX = 300
+RANK_MAX = 2**31 - 1
 READER_LOCK = 7001  # first half of the advisory lock that a reader's own claims queue up on
 
-# A lock (READER_LOCK) puts one reader's tabs in line. The partial index item_waiting gives the order; a locked row is
-# someone else's in a moment, so the next one is taken.
+# A lock (READER_LOCK) puts one reader's tabs in line. Two partial indexes give the order: item_waiting of what anybody
+# may read, item_reserved of what waits for this reader alone. Of the first, only what stands before the reader's next
+# repeat is looked at, so that neither is passed over; repeats of readers who stay away are never looked at. A locked
+# row is someone else's in a moment, so the next one is taken.
+PASSED = """
+item.recording_id <> ALL (ARRAY(
+    SELECT passed.recording_id
+    FROM annotator_skip skip JOIN annotator_queueitem passed ON passed.id = skip.item_id
+    WHERE skip.reader_id = %(reader)s AND passed.round_id = round.id))
+"""
+OWN = f"""
+FROM annotator_queueitem item
+WHERE item.round_id = round.id AND item.state = 'waiting' AND item.reserved_for_id = %(reader)s AND {PASSED}
+"""
 CLAIM = f"""
 WITH next AS MATERIALIZED (
     SELECT first.id
     FROM (SELECT id FROM annotator_round
           WHERE state = 'open' AND (%(round)s::bigint IS NULL OR id = %(round)s) ORDER BY number) round
     CROSS JOIN LATERAL (
-        SELECT item.id FROM annotator_queueitem item
-        WHERE item.round_id = round.id AND item.state = 'waiting'
-          AND NOT EXISTS (
-              SELECT FROM annotator_queueitem other
-              WHERE other.round_id = item.round_id AND other.recording_id = item.recording_id
-                AND other.claimed_by_id = %(reader)s)
-          AND item.recording_id <> ALL (ARRAY(
-              SELECT passed.recording_id
-              FROM annotator_skip skip JOIN annotator_queueitem passed ON passed.id = skip.item_id
-              WHERE skip.reader_id = %(reader)s AND passed.round_id = round.id))
-        ORDER BY item.rank, item.copy LIMIT 1
-        FOR UPDATE OF item SKIP LOCKED) first
+        SELECT id FROM (
+            SELECT item.id FROM annotator_queueitem item
+            WHERE item.round_id = round.id AND item.state = 'waiting' AND item.reserved_for_id IS NULL
+              AND item.rank < coalesce((SELECT min(item.rank) {OWN}), {RANK_MAX})
+              AND NOT EXISTS (
+                  SELECT FROM annotator_queueitem other
+                  WHERE other.round_id = item.round_id AND other.recording_id = item.recording_id
+                    AND other.claimed_by_id = %(reader)s)
+              AND (item.origin <> 'control' OR NOT EXISTS (
+                  SELECT FROM annotator_annotation earlier
+                  WHERE earlier.recording_id = item.recording_id AND earlier.reader_id = %(reader)s))
+              AND {PASSED}
+            ORDER BY item.rank, item.copy LIMIT 1
+            FOR UPDATE OF item SKIP LOCKED) anybody
+        UNION ALL
+        SELECT id FROM (SELECT item.id {OWN} ORDER BY item.rank LIMIT 1 FOR UPDATE OF item SKIP LOCKED) own
+        LIMIT 1) first
     WHERE (SELECT count(*) FROM annotator_queueitem WHERE claimed_by_id = %(reader)s AND state = 'claimed') < %(most)s
     LIMIT 1),
 claimed AS (

@@ -29,6 +29,8 @@ class Chosen(Protocol):
     def origin(self) -> str: ...
     @property
     def reason(self) -> str: ...
+    @property
+    def reserved_for(self) -> int | None: ...
 
 
 @transaction.atomic
@@ -111,14 +113,19 @@ def request_fill(*, round: Round, by: User) -> Round:
 
 @transaction.atomic
 def fill(*, round: Round, chosen: Iterable[Chosen]) -> int:
-    """Write the queue items of a filling round and return how many; refuses an empty choice and any other state."""
+    """Write the queue items of a filling round and return how many; refuses an empty choice and any other state.
+
+    Repeats and controls are asked for once, whatever the round's readers an item.
+    """
     _move(round, State.FILLING, State.FILLED)
     count = 0
-    columns = "round_id, recording_id, copy, rank, origin, reason, state"
+    columns = "round_id, recording_id, copy, rank, origin, reserved_for_id, reason, state"
     with connection.cursor() as cursor, cursor.copy(f"COPY annotator_queueitem ({columns}) FROM STDIN") as copy:
         for item in chosen:
-            for number in range(1, round.readers_per_item + 1):
-                copy.write_row((round.pk, item.id, number, item.rank, item.origin, item.reason, "waiting"))
+            copies = round.readers_per_item if item.origin in QueueItem.COUNTED else 1
+            for number in range(1, copies + 1):
+                row = (round.pk, item.id, number, item.rank, item.origin, item.reserved_for, item.reason, "waiting")
+                copy.write_row(row)
                 count += 1
     if not count:
         raise InvalidInput(f"{round} has nothing to read: no recording of its datasets can be chosen.")

@@ -60,12 +60,16 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """One queue item to be: rank 0 is read first; origin is strategy or audit; the reason is shown after the reveal."""
+    """One queue item to be: rank 0 is read first; the reason is shown after the reveal.
+
+    `origin` is strategy, audit, repeat or control; a repeat is reserved for the reader whose own reading it repeats.
+    """
 
     id: int
     rank: int
     origin: str
     reason: str
+    reserved_for: int | None = None
 
 
 def select(

@@ -24,6 +24,7 @@ class Chosen:
     rank: int
     origin: str = "strategy"
     reason: str = "label says normal; 15 of 15 models say atrial fibrillation, 0.93"
+    reserved_for: int | None = None
 
 
 def scheme() -> LabelScheme:
