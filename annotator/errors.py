@@ -36,3 +36,9 @@ class WrongState(AnnotatorError):
 
     status = 409
     kind = "wrong_state"
+
+
+class HeldBack(WrongState):
+    """The gate lets this checkpoint through only with a written reason."""
+
+    kind = "held_back"

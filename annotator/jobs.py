@@ -13,6 +13,8 @@ TASKS = {
     "fill_round": "score",
     "score_pool": "score",
     "score_arrivals": "score",
+    "judge_checkpoint": "score",
+    "judge_when_due": "score",
     "train": "train",
     "release_leases": "data",
     "recover_jobs": "data",

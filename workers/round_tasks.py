@@ -2,7 +2,9 @@
 
 from celery import shared_task
 
-from annotator.models import ArrivalBatch, ScoringRun, TrainingRun
+from annotator.models import ArrivalBatch, Checkpoint, ScoringRun, TrainingRun
+from annotator.selectors import gate
+from annotator.services import gate as service
 from annotator.services import job_state
 from workers import arriving, filling, recovery, scoring, training
 
@@ -32,6 +34,19 @@ def score_arrivals(row_id: int) -> None:
         batch = ArrivalBatch.objects.select_related("test__checkpoint__run", "test__dataset").get(pk=row_id)
         with recovery.words_of_failure(batch, attempt):
             arriving.score(batch, attempt)
+
+
+@shared_task(name="judge_checkpoint")
+def judge_checkpoint(row_id: int) -> None:
+    """Compare a checkpoint with the current one on the test split."""
+    service.judge(checkpoint=Checkpoint.objects.get(pk=row_id))
+
+
+@shared_task(name="judge_when_due")
+def judge_when_due() -> None:
+    """Compare the checkpoints whose scores, labels or rival have changed."""
+    for checkpoint in gate.due():
+        service.judge(checkpoint=checkpoint)
 
 
 @shared_task(name="fill_round")

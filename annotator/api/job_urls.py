@@ -19,6 +19,7 @@ urlpatterns: list[Any] = [
     path("training-runs/<int:pk>/cancel", training.CancelTrainingRun.as_view(), name="api-training-run-cancel"),
     path("checkpoints", training.Checkpoints.as_view(), name="api-checkpoints"),
     path("checkpoints/go-back", training.GoBack.as_view(), name="api-checkpoint-go-back"),
+    path("checkpoints/<int:pk>/gate", training.CheckpointGate.as_view(), name="api-checkpoint-gate"),
     path("checkpoints/<int:pk>/promote", training.PromoteCheckpoint.as_view(), name="api-checkpoint-promote"),
     path("checkpoints/<int:pk>/score", training.ScoreCheckpoint.as_view(), name="api-checkpoint-score"),
     path("scoring-runs", training.ScoringRuns.as_view(), name="api-scoring-runs"),

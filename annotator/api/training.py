@@ -17,7 +17,9 @@ from annotator.api.reading_base import parsed, person
 from annotator.errors import InvalidInput
 from annotator.models import Checkpoint, Role, ScoringRun, TrainingMetric, TrainingRun
 from annotator.permissions import roles
+from annotator.selectors import gate as gates
 from annotator.services import checkpoints
+from ecgfm_core.noninferiority import Verdict
 
 ADMIN = (roles(Role.ADMIN),)
 SEED_MAX = 2**31 - 1
@@ -64,6 +66,7 @@ class CheckpointSerializer(s.ModelSerializer[Checkpoint]):
 
     provenance = s.DictField(read_only=True)
     metrics = s.DictField(read_only=True)
+    test_metrics = s.DictField(read_only=True, help_text="On the frozen test split, with 95 % intervals.")
 
     class Meta:
         model = Checkpoint
@@ -75,9 +78,45 @@ class CheckpointSerializer(s.ModelSerializer[Checkpoint]):
             "label_codes",
             "provenance",
             "metrics",
+            "test_metrics",
             "created_at",
             "promoted_at",
+            "override_reason",
         )
+
+
+class GateLineSerializer(s.Serializer[gates.Line]):
+    """One label: the area under the ROC curve of both checkpoints, the difference with its 95 % interval, a verdict."""
+
+    name = s.CharField()
+    positives = s.IntegerField()
+    negatives = s.IntegerField()
+    current = s.FloatField(allow_null=True)
+    candidate = s.FloatField(allow_null=True)
+    difference = s.FloatField(allow_null=True)
+    low = s.FloatField(allow_null=True)
+    high = s.FloatField(allow_null=True)
+    verdict = s.ChoiceField(choices=[verdict.value for verdict in Verdict])
+
+
+class GateSerializer(s.Serializer[gates.Gate]):
+    """Whether a checkpoint may take the current one's place, and why."""
+
+    open = s.BooleanField()
+    words = s.CharField()
+    waits = s.BooleanField(help_text="The comparison is being made; ask again.")
+    current = s.IntegerField(allow_null=True)
+    recordings = s.IntegerField()
+    sources = s.DictField(child=s.IntegerField(), help_text="Where the labels of these recordings are from.")
+    margin = s.FloatField(allow_null=True)
+    positives_min = s.IntegerField(allow_null=True)
+    lines = GateLineSerializer(many=True)
+
+
+class PromotionSerializer(s.Serializer[Any]):
+    """What opens a gate that is closed."""
+
+    override_reason = s.CharField(default="", allow_blank=True, help_text="Written reason; kept and audited.")
 
 
 class ScoringRunSerializer(JobSerializer):
@@ -166,15 +205,29 @@ class Checkpoints(generics.ListAPIView[Checkpoint]):
     queryset = Checkpoint.objects.all()
 
 
+class CheckpointGate(APIView):
+    """How a checkpoint compares with the current one on the frozen test split."""
+
+    permission_classes = ADMIN
+
+    @extend_schema(responses=GateSerializer)
+    def get(self, request: Request, pk: int) -> Response:  # noqa: ARG002
+        """Return whether it may be promoted, and why."""
+        checkpoint = get_object_or_404(Checkpoint, pk=pk)
+        return Response(GateSerializer(gates.gate(checkpoint, gates.current_checkpoint())).data)
+
+
 class PromoteCheckpoint(APIView):
     """candidate or retired -> current."""
 
     permission_classes = ADMIN
 
-    @extend_schema(request=None, responses=CheckpointSerializer)
+    @extend_schema(request=PromotionSerializer, responses=CheckpointSerializer)
     def post(self, request: Request, pk: int) -> Response:
-        """Make it the current checkpoint."""
-        promoted = checkpoints.promote(checkpoint=get_object_or_404(Checkpoint, pk=pk), by=person(request))
+        """Make it the current checkpoint; 409 with the gate's words where it is held back without a reason."""
+        reason = parsed(PromotionSerializer, request).validated_data["override_reason"]
+        checkpoint = get_object_or_404(Checkpoint, pk=pk)
+        promoted = checkpoints.promote(checkpoint=checkpoint, by=person(request), override_reason=reason)
         return Response(CheckpointSerializer(promoted).data)
 
 

@@ -279,12 +279,13 @@ def _case(row: Arrival, test: ProspectiveTest, read: tuple[str, datetime, str] |
         seen_model=bool(overall) and reveal != Round.Reveal.NEVER,
         centre=recording.centre or UNKNOWN,
         sex=SEX[recording.sex],
-        age=_band(recording.age_years),
+        age=age_band(recording.age_years),
         patient=KNOWN[row.known_patient if recording.patient_hash or row.known_patient else None],
     )
 
 
-def _band(age_years: float | None) -> str:
+def age_band(age_years: float | None) -> str:
+    """Say in which band of ages someone is."""
     if age_years is None:
         return UNKNOWN
     low, high = next(band for band in AGE_BANDS if age_years < band[1])

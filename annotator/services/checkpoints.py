@@ -10,9 +10,10 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from annotator.errors import InvalidInput, WrongState
+from annotator import jobs
+from annotator.errors import HeldBack, InvalidInput, WrongState
 from annotator.models import Checkpoint, Consensus, Recording, TrainingMetric, TrainingRun, User
-from annotator.selectors import training_pool
+from annotator.selectors import gate, training_pool
 from annotator.services import audit, job_state
 from annotator.services.schemes import ensure_scheme
 from annotator.services.scoring import datasets_of, start_scoring, store_predictions
@@ -21,6 +22,7 @@ from ecgfm_core import configs
 __all__ = ["cancel_training", "go_back", "promote", "record_metrics", "retrain_when_due", "run_folder", "start_scoring",
            "start_training", "store_checkpoint", "store_predictions"]  # fmt: skip
 State = Checkpoint.State
+REASON_MAX = 500
 WEIGHTS = "weights.safetensors"
 CURRENT_LOCK, RETRAIN_LOCK = (7003, 0), (7003, 1)  # which checkpoint is current; whether a training is due
 
@@ -129,20 +131,43 @@ def _sound_header(folder: Path) -> dict[str, Any]:
     return header
 
 
+def promote(*, checkpoint: Checkpoint, by: User, override_reason: str = "") -> Checkpoint:
+    """Make a checkpoint the current one; refuses the one that is, and one held back by the gate without a reason.
+
+    The gate compares it with the current one on the frozen test split; a written reason, kept and audited, opens it.
+    """
+    reason = override_reason.strip()
+    if len(reason) > REASON_MAX:
+        raise InvalidInput(f"A reason of {len(reason):,} characters: up to {REASON_MAX} are allowed.")
+    try:
+        return _promote(checkpoint, by, reason)
+    except HeldBack as refusal:
+        if refusal.detail["waits"]:
+            jobs.enqueue("judge_checkpoint", checkpoint.pk)
+        raise
+
+
 @transaction.atomic
-def promote(*, checkpoint: Checkpoint, by: User) -> Checkpoint:
-    """Make a checkpoint the current one; refuses the one that is."""
-    replaced = _retire_current()
-    if replaced == checkpoint:
+def _promote(checkpoint: Checkpoint, by: User, reason: str) -> Checkpoint:
+    _lock(CURRENT_LOCK)
+    checkpoint.refresh_from_db()
+    if checkpoint.state == State.CURRENT:
         raise WrongState(f"Checkpoint {checkpoint.pk} is the current one already.")
-    _make_current(checkpoint)
-    audit.record(actor=by, action="checkpoint promoted", target=checkpoint, replaces=replaced.pk if replaced else None)
+    current = gate.current_checkpoint()
+    found = gate.gate(checkpoint, current)
+    if not found.open and not reason:
+        raise HeldBack(f"{found.words} {gate.OVERRIDE}", waits=found.waits)
+    overridden = {} if found.open else {"override_reason": reason, "against": found.words}
+    _retire_current()
+    _make_current(checkpoint, override_reason="" if found.open else reason)
+    replaced = current.pk if current else None
+    audit.record(actor=by, action="checkpoint promoted", target=checkpoint, replaces=replaced, **overridden)
     return checkpoint
 
 
 @transaction.atomic
 def go_back(*, by: User) -> Checkpoint:
-    """Make the checkpoint current that was so before; refuses when there was none."""
+    """Make the checkpoint current that was so before; refuses when there was none. No gate stands in the way."""
     left = _retire_current()
     earlier = Checkpoint.objects.filter(state=State.RETIRED, promoted_at__isnull=False)
     if left:
@@ -170,8 +195,8 @@ def _retire_current() -> Checkpoint | None:
     return current
 
 
-def _make_current(checkpoint: Checkpoint) -> None:
-    Checkpoint.objects.filter(pk=checkpoint.pk).update(state=State.CURRENT, promoted_at=timezone.now())
+def _make_current(checkpoint: Checkpoint, **changes: str) -> None:
+    Checkpoint.objects.filter(pk=checkpoint.pk).update(state=State.CURRENT, promoted_at=timezone.now(), **changes)
     checkpoint.refresh_from_db()
 
 
@@ -187,7 +212,7 @@ def retrain_when_due() -> TrainingRun | None:
     model = current.run
     dataset_ids = list(model.datasets.values_list("pk", flat=True))
     since = last.started_at or last.created_at
-    fresh = Consensus.objects.filter(corrects=True, created_at__gt=since, recording__dataset__in=dataset_ids)
+    fresh = training_pool.corrections(dataset_ids).filter(created_at__gt=since)
     count = fresh.values("recording").distinct().count()
     if count < needed:
         return None

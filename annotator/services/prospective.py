@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from annotator.errors import InvalidInput, WrongState
 from annotator.models import Checkpoint, ProspectiveTest, Recording, Round, User
+from annotator.selectors import model_metrics
 from annotator.selectors import prospective as selectors
 from annotator.selectors.manage import OWN_FOLDERS
 from annotator.services import audit, rounds
@@ -19,7 +20,6 @@ from ecgfm_core.active.selection import Candidate, Chosen, select
 State = ProspectiveTest.State
 START_LOCK = (7004, 0)  # which folders are watched
 REFERENCE_MIN = 50
-THRESHOLD = 0.5
 
 
 @transaction.atomic
@@ -38,7 +38,7 @@ def start(
         raise InvalidInput(f"{name!r}: give the test a name that no other test has.")
     known = selectors.validation_scores(checkpoint)
     if threshold is None:
-        threshold, origin = _suggested(known)
+        threshold, origin = model_metrics.threshold(checkpoint)
     elif 0 < threshold < 1:
         origin = "chosen by hand at the start"
     else:
@@ -58,15 +58,6 @@ def start(
         actor=by, action="prospective test started", target=test, checkpoint=checkpoint.pk, threshold=threshold
     )
     return test
-
-
-def _suggested(known: Sequence[tuple[float, bool | None]]) -> tuple[float, str]:
-    """Return the threshold with the largest F1 on the checkpoint's validation split, or 0.5, and where it is from."""
-    labelled = [(score, truth) for score, truth in known if truth is not None]
-    best = arithmetic.best_threshold([truth for _, truth in labelled], [score for score, _ in labelled])
-    if best is None:
-        return THRESHOLD, "the middle: too few labelled validation recordings to choose by"
-    return round(best, 4), f"largest F1 on {len(labelled):,} labelled recordings of the validation split"
 
 
 def _reference(known: Sequence[tuple[float, bool | None]]) -> dict[str, object]:

@@ -6,9 +6,8 @@ A target is 0, 1, or NaN where unknown; what is unknown counts for nothing.
 
 import numpy as np
 
+from ecgfm_core.resampling import Ranked
 from ecgfm_core.training.metrics import POSITIVES_MIN, auroc
-
-_RESAMPLES_AT_ONCE = 100
 
 
 def best_f1_thresholds(target_NC: np.ndarray, probability_NC: np.ndarray) -> np.ndarray:
@@ -69,7 +68,7 @@ def resampled_macro_auroc(
 ) -> np.ndarray:
     """Give the macro AUROC `[R]` over `scored_classes`; a class that a resample lacks is left out of that resample."""
     areas = [
-        _resampled_auroc(target_NC[:, column], probability_NC[:, column], counts_RN)
+        Ranked(target_NC[:, column], probability_NC[:, column]).auroc(counts_RN)
         for column in scored_classes(target_NC, positives_min)
     ]
     return _mean_of_known(np.array(areas)) if areas else np.full(len(counts_RN), np.nan)
@@ -80,25 +79,6 @@ def _mean_of_known(values_CR: np.ndarray) -> np.ndarray:
     known_R = known_CR.sum(axis=0)
     sums_R = np.where(known_CR, values_CR, 0).sum(axis=0)
     return np.divide(sums_R, known_R, out=np.full(len(sums_R), np.nan), where=known_R > 0)
-
-
-def _resampled_auroc(target_N: np.ndarray, value_N: np.ndarray, counts_RN: np.ndarray) -> np.ndarray:
-    """Give the area `[R]` under the ROC curve of recordings that count several times; ties count half."""
-    known = np.flatnonzero(~np.isnan(target_N))
-    order = known[np.argsort(value_N[known], kind="stable")]
-    positive_N, sorted_N = target_N[order] == 1, value_N[order]
-    first = np.searchsorted(sorted_N, sorted_N[positive_N], side="left")  # of the ties of each positive
-    last = np.searchsorted(sorted_N, sorted_N[positive_N], side="right")
-    areas = []
-    for start in range(0, len(counts_RN), _RESAMPLES_AT_ONCE):
-        counts_rN = counts_RN[start : start + _RESAMPLES_AT_ONCE, order].astype(np.float64)
-        below_rN = np.cumsum(np.where(positive_N, 0, counts_rN), axis=1)
-        below_rN = np.concatenate((np.zeros((len(below_rN), 1)), below_rN), axis=1)
-        weight_rP = counts_rN[:, positive_N]
-        beaten_r = (weight_rP * (below_rN[:, first] + below_rN[:, last])).sum(axis=1) / 2
-        pairs_r = weight_rP.sum(axis=1) * below_rN[:, -1]
-        areas.append(np.divide(beaten_r, pairs_r, out=np.full(len(pairs_r), np.nan), where=pairs_r > 0))
-    return np.concatenate(areas)
 
 
 def resampled_f1(

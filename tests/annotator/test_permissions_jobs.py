@@ -27,6 +27,7 @@ MAY = {
     ("api-training-run-cancel", "post"): {ADMIN},
     ("api-checkpoints", "get"): {ADMIN},
     ("api-checkpoint-go-back", "post"): {ADMIN},
+    ("api-checkpoint-gate", "get"): {ADMIN},
     ("api-checkpoint-promote", "post"): {ADMIN},
     ("api-checkpoint-score", "post"): {ADMIN},
     ("api-scoring-runs", "get"): {ADMIN},

@@ -1,0 +1,165 @@
+"""Whether a candidate may take the current checkpoint's place, as was found on the frozen test split."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from annotator.models import Checkpoint, Prediction
+from annotator.models.jobs import JobState
+from annotator.selectors import model_metrics, schemes, test_split
+from annotator.selectors.model_metrics import ABNORMAL
+from ecgfm_core.noninferiority import Verdict
+
+OVERRIDE = "An admin may promote it all the same with a written reason."
+WORDS = {
+    Verdict.BETTER: "better",
+    Verdict.NOT_INFERIOR: "as good",
+    Verdict.INFERIOR: "inferior",
+    Verdict.TOO_FEW: "not judged: too few",
+    Verdict.LOST: "lost: the candidate does not know it",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One label of the comparison, for people."""
+
+    name: str
+    positives: int
+    negatives: int
+    current: float | None
+    candidate: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    verdict: Verdict
+
+    @property
+    def words(self) -> str:
+        """The verdict in words."""
+        return WORDS[self.verdict]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The gate before one checkpoint: whether it is open, in one sentence why, and what was compared."""
+
+    open: bool
+    words: str
+    waits: bool = False
+    current: int | None = None
+    recordings: int = 0
+    sources: dict[str, int] = field(default_factory=dict)
+    margin: float | None = None
+    positives_min: int | None = None
+    lines: list[Line] = field(default_factory=list)
+
+
+def current_checkpoint() -> Checkpoint | None:
+    """Return the checkpoint in use."""
+    return Checkpoint.objects.filter(state=Checkpoint.State.CURRENT).first()
+
+
+def gate(candidate: Checkpoint, current: Checkpoint | None) -> Gate:
+    """Return the gate before a checkpoint that is not the current one; it reads what workers found."""
+    if current is None:
+        return Gate(True, "No checkpoint is current yet, so there is nothing to compare with.")
+    if not test_split.recordings().exists():
+        return Gate(True, "The test split holds no recording, so nothing was compared.", current=current.pk)
+    if unscored := _unscored(candidate, current):
+        return unscored
+    found, basis = candidate.gate, model_metrics.gate_basis(candidate, current)
+    if found.get("basis") != basis:
+        words = (
+            f"Checkpoint {candidate.pk} is being compared with checkpoint {current.pk} on the test split: its scores, "
+            "the labels or the current checkpoint are new. Try again in a minute."
+        )
+        return Gate(False, words, waits=True, current=current.pk)
+    if "lines" not in found:
+        return Gate(False, _missing(candidate, current, found), current=current.pk)
+    lines = [_line(line, current) for line in found["lines"]]
+    return Gate(
+        open=not any(line.verdict.blocks for line in lines),
+        words=_words(candidate, current, lines, basis["margin"]),
+        current=current.pk,
+        recordings=found["recordings"],
+        sources=found["sources"],
+        margin=basis["margin"],
+        positives_min=basis["positives_min"],
+        lines=lines,
+    )
+
+
+def _unscored(candidate: Checkpoint, current: Checkpoint) -> Gate | None:
+    for row in (candidate, current):
+        run = test_split.newest_scoring(row)
+        if run is None:
+            words = f"Checkpoint {row.pk} has not scored the test split. Score its datasets first."
+            return Gate(False, words, current=current.pk)
+        if run.state != JobState.FINISHED and row.gate.get("basis", {}).get("scoring") != run.pk:
+            words = f"Checkpoint {row.pk} is scoring recordings. The comparison follows when it has finished."
+            return Gate(False, words, waits=True, current=current.pk)
+    return None
+
+
+def _missing(candidate: Checkpoint, current: Checkpoint, found: dict[str, Any]) -> str:
+    if not found["recordings"]:
+        return f"Checkpoint {current.pk}, the current one, has not scored the test split. Score its datasets first."
+    return (
+        f"Checkpoint {candidate.pk} has not scored {found['missing']:,} of the {found['recordings']:,} test recordings "
+        f"that checkpoint {current.pk} is judged on (in {', '.join(found['datasets'])}). Score these datasets with it."
+    )
+
+
+def _line(found: dict[str, Any], current: Checkpoint) -> Line:
+    code, verdict = found["code"], Verdict(found["verdict"])
+    rest = {name: value for name, value in found.items() if name not in ("code", "verdict")}
+    return Line(name=name_of(code, current), verdict=verdict, **rest)
+
+
+def name_of(code: str, checkpoint: Checkpoint) -> str:
+    """Return a label's name as a checkpoint knows it."""
+    return "Normal or abnormal" if code == ABNORMAL else schemes.name_of(checkpoint.run.scheme_id, code)
+
+
+def _words(candidate: Checkpoint, current: Checkpoint, lines: list[Line], margin: float) -> str:
+    blocking = [_loss(line, margin) for line in lines if line.verdict.blocks]
+    if blocking:
+        return f"Checkpoint {candidate.pk} is inferior to checkpoint {current.pk}: {'; '.join(blocking)}."
+    judged = [line for line in lines if line.verdict != Verdict.TOO_FEW]
+    if not judged:
+        return "No label has enough positives in the test split to be judged, so nothing speaks against it."
+    better = sum(line.verdict == Verdict.BETTER for line in judged)
+    return (
+        f"Checkpoint {candidate.pk} is not inferior to checkpoint {current.pk} on any of the {len(judged)} labels that "
+        f"can be judged, and better on {better}."
+    )
+
+
+def _loss(line: Line, margin: float) -> str:
+    if line.verdict == Verdict.LOST:
+        return f"it does not know {line.name}, of which the test split has {line.positives:,}"
+    loss = -(line.difference or 0.0)
+    step = f"loses {loss:.3f}" if loss >= 0 else f"gains {-loss:.3f}"
+    return (
+        f"on {line.name} it {step} of the area under the ROC curve ({line.current:.3f} to {line.candidate:.3f}), and a "
+        f"loss of up to {-(line.low or 0.0):.3f} is not ruled out where {margin:g} is allowed"
+    )
+
+
+def due() -> list[Checkpoint]:
+    """Return the current checkpoint and the newer candidates whose figures on the test split are out of date."""
+    current = current_checkpoint()
+    if current is None:
+        return []
+    newer = Checkpoint.objects.filter(state=Checkpoint.State.CANDIDATE, pk__gt=current.pk).order_by("pk")
+    return [row for row in (current, *newer) if _due(row, current)]
+
+
+def _due(row: Checkpoint, current: Checkpoint) -> bool:
+    run = test_split.newest_scoring(row)
+    if run is None or run.state != JobState.FINISHED or not Prediction.objects.filter(checkpoint=row).exists():
+        return False
+    fresh = row.test_metrics.get("basis") == model_metrics.own_basis(row) or not test_split.scored(row).exists()
+    if row == current:
+        return not fresh
+    return not fresh or row.gate.get("basis") != model_metrics.gate_basis(row, current)
