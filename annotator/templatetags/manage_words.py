@@ -21,6 +21,12 @@ BADGES = {
 
 
 @register.filter
+def of(values: dict[Any, Any], key: Any) -> Any:
+    """Return what a key stands for; None for an unknown one."""
+    return values.get(key)
+
+
+@register.filter
 def count(value: Any) -> str:
     """Say a count with its thousands set apart: 12,480."""
     return "–" if value is None or value == "" else f"{value:,}"

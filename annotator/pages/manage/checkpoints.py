@@ -6,28 +6,50 @@ from django.shortcuts import get_object_or_404
 from annotator.models import Checkpoint
 from annotator.pages.manage.base import AdminRequest, action, admin_page, page
 from annotator.pages.manage.compare import compared
+from annotator.pages.manage.test_figures import sources_words, test_figures
 from annotator.selectors import manage
+from annotator.selectors.gate import gate
 from annotator.services import checkpoints as service
+
+GATES_SHOWN = 3
 
 
 @admin_page
 def checkpoints(request: HttpRequest) -> HttpResponse:
     """The checkpoints beside the current one."""
-    names, rows = compared(list(manage.checkpoints()))
+    found = list(manage.checkpoints())
+    names, rows = compared(found)
+    current = next((row for row in found if row.state == Checkpoint.State.CURRENT), None)
+    gates = [(row, gate(row, current)) for row in shown_gates(found, current)]
+    newest = gates[0][0] if gates else None
     context = {
         "metric_names": names,
         "rows": rows,
         "can_go_back": manage.can_go_back(),
         "scoring": manage.scoring_runs(),
         "datasets": manage.datasets(),
+        "gates": [(row, one, sources_words(one.recordings, one.sources)) for row, one in gates],
+        "gate_of": {row.pk: one for row, one in gates},
+        "gate_waits": any(one.waits for _, one in gates),
+        "test_figures": test_figures(current, newest),
     }
     return page(request, "checkpoints", context)
+
+
+def shown_gates(found: list[Checkpoint], current: Checkpoint | None) -> list[Checkpoint]:
+    """Return the newest checkpoints that could follow the current one, or that were held against it."""
+    if current is None:
+        return []
+    asked = [row for row in found if row.gate.get("basis", {}).get("current") == current.pk and row != current]
+    newer = [row for row in found if row.state == Checkpoint.State.CANDIDATE and row.pk > current.pk]
+    return sorted({*asked, *newer}, key=lambda row: -row.pk)[:GATES_SHOWN]
 
 
 @action("manage-checkpoints")
 def promote(request: AdminRequest, pk: int) -> str:
     """Make a checkpoint the current one."""
-    service.promote(checkpoint=get_object_or_404(Checkpoint, pk=pk), by=request.user)
+    reason = request.POST.get("override_reason", "")
+    service.promote(checkpoint=get_object_or_404(Checkpoint, pk=pk), by=request.user, override_reason=reason)
     return f"Checkpoint {pk} is current: new rounds use its scores."
 
 
