@@ -1,16 +1,16 @@
 """Filling a round's queue: rows to the science, what it chose back to the rules."""
 
 import logging
-from collections.abc import Mapping
-from typing import Any
+from functools import partial
 
 from django.db import transaction
 
 from annotator.errors import AnnotatorError
 from annotator.models import Round
-from annotator.selectors import candidates
+from annotator.selectors import candidates, reader_checks
 from annotator.services import rounds
-from ecgfm_core.active.selection import Candidate, Doubt, select
+from ecgfm_core.active.reader_checks import with_reader_checks
+from ecgfm_core.active.selection import select
 from ecgfm_core.errors import EcgfmError
 
 log = logging.getLogger(__name__)
@@ -34,11 +34,12 @@ def fill(row_id: int) -> None:
 
 
 def _fill(round_: Round) -> None:
-    names = candidates.label_names(round_)
-    pool = [Candidate(**{**row, "doubt": _doubt(row.get("doubt"), names)}) for row in candidates.candidates(round_)]
-    chosen = select(pool, round_.budget, round_.strategy, round_.audit_share, round_.seed)
-    rounds.fill(round=round_, chosen=chosen)
-
-
-def _doubt(said: Mapping[str, Any] | None, names: Mapping[str, str]) -> Doubt | None:
-    return Doubt(names.get(said["code"], said["code"]), said["probability"], bool(said["given"])) if said else None
+    chosen = select(
+        candidates.columns(round_), round_.budget, round_.strategy, round_.audit_share, round_.seed,
+        readers_per_item=round_.readers_per_item, embedding_of=partial(candidates.embeddings, round_),
+    )  # fmt: skip
+    counts = [int(round_.budget * share + 0.5) for share in (round_.repeat_share, round_.control_share)]
+    own = reader_checks.own_readings(round_) if counts[0] else {}
+    known = reader_checks.known_answers(round_) if counts[1] else []
+    mixed = with_reader_checks(chosen, own, counts[0], known, counts[1], round_.seed)
+    rounds.fill(round=round_, chosen=mixed if chosen else [])

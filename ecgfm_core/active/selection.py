@@ -1,61 +1,29 @@
 """Choosing what a round reads: candidates with their scores -> an ordered list with the reason of each choice.
 
-Pure numpy, no model and no database: the scores were stored with the predictions.
+Pure numpy, no model and no database: the scores were stored with the predictions. Axes: N candidates by rising id, K in
+an order, D embedding width.
 """
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ecgfm_core.active import duplicates
+from ecgfm_core.active.candidates import Candidate, Doubt, Pool
+from ecgfm_core.active.duplicates import EmbeddingOf
+from ecgfm_core.active.quotas import Quotas, keep_places
+from ecgfm_core.active.reasons import reason
 from ecgfm_core.errors import ConfigError
 
-STRATEGIES = ("relabel", "uncertainty", "random")
-QUOTA_SHARE = 0.5
-_WORDS = {True: "abnormal", False: "normal"}
+__all__ = ["STRATEGIES", "Candidate", "Chosen", "Doubt", "Pool", "Quotas", "label_error", "reason", "select"]
 
-
-@dataclass(frozen=True, slots=True)
-class Doubt:
-    """The label of the set that the models believe least: its name, its probability, and whether it was given."""
-
-    name: str
-    probability: float
-    given: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A recording that may be chosen, with what is known of it; None is unknown.
-
-    Attributes
-    ----------
-    id : of the recording
-    given : the label that holds says abnormal
-    probability : of abnormal, cross-fitted and averaged over the models where that exists
-    label_error : cross-entropy of the given label in nats
-    entropy : of the probability, in bits
-    votes : how many models say abnormal
-    models : of how many
-    doubt : the label most in doubt
-    centre : where it was recorded; empty if unknown
-    label_set_error, aum, epistemic, novelty : see `ecgfm_core.active.meanings`
-    """
-
-    id: int
-    given: bool | None = None
-    probability: float | None = None
-    label_error: float | None = None
-    entropy: float | None = None
-    votes: int = 0
-    models: int = 0
-    doubt: Doubt | None = None
-    centre: str = ""
-    label_set_error: float | None = None
-    aum: float | None = None
-    epistemic: float | None = None
-    novelty: float | None = None
+# The score that a strategy orders by, where it is one alone.
+ORDERED_BY = {"uncertainty": "entropy", "committee": "epistemic", "novelty": "novelty"}
+STRATEGIES = ("relabel", *ORDERED_BY, "random")
+LOOKED_AT = 3  # times the places: among so many near-duplicates are looked for
+AMBIGUITY_FREE_NATS = 0.3
+DEFAULT_QUOTAS = Quotas()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,121 +41,122 @@ class Chosen:
 
 
 def select(
-    candidates: Sequence[Candidate],
+    candidates: Sequence[Candidate] | Pool,
     budget: int,
     strategy: str = "relabel",
     audit_share: float = 0.1,
     seed: int = 0,
-    quota_share: float = QUOTA_SHARE,
+    quotas: Quotas = DEFAULT_QUOTAS,
+    readers_per_item: int = 1,
+    embedding_of: EmbeddingOf | None = None,
 ) -> list[Chosen]:
     """Choose up to `budget` recordings and say why.
 
     The audit share is drawn first, from the whole pool and without a look at any score, so that it is a simple random
-    sample of it; its places in the order are random too. The strategy chooses from the rest: ``relabel`` by label
-    error (recordings without one come last, by entropy), ``uncertainty`` by entropy, ``random`` by chance. Ties fall
-    by chance; the same arguments give the same list, in whatever order the candidates come.
+    sample of it; its places in the order are random too. The strategy chooses from the rest: ``relabel`` by
+    `label_error` (recordings without one come last, by entropy), ``uncertainty`` by entropy, ``committee`` by the
+    mutual information over the models, ``novelty`` by the distance to what was read, ``random`` by chance. Ties fall by
+    chance; the same arguments give the same list, in whatever order the candidates come.
 
-    Quotas (``relabel`` only): `quota_share` of the strategy's places is reserved in equal parts for labels that say
-    normal and labels that say abnormal, as far as the models contradict so many of each, so that neither kind of
-    error starves the other. The rest goes by score alone.
+    Parameters
+    ----------
+    candidates : what may be chosen; a `Pool` where there are many
+    budget : how many recordings
+    strategy : one of STRATEGIES
+    audit_share : share of the budget that is drawn at random, 0 to 1
+    seed : of every draw
+    quotas : places kept for either kind of error, for codes and for centres (``relabel`` only)
+    readers_per_item : with several, ``relabel`` holds back what readers would disagree on, see `label_error`
+    embedding_of : ids ``[K]`` -> embeddings ``[K, D]``, of which the first `LOOKED_AT` times the places are asked for;
+        near-duplicates of what is chosen are passed over. None keeps them; ``random`` does too, to stay a random sample
 
     Raises
     ------
     ConfigError
-        If the strategy is unknown, a number is out of bounds, or an id stands twice.
+        If the strategy is unknown or no candidate has its score, a number is out of bounds, or an id stands twice.
     """
-    pool = sorted(candidates, key=lambda candidate: candidate.id)
-    _check(pool, budget, strategy, audit_share, quota_share)
+    pool = candidates if isinstance(candidates, Pool) else Pool.of(candidates)
+    _check(budget, strategy, audit_share, readers_per_item)
     rng, total = np.random.default_rng(seed), min(budget, len(pool))
     shuffled = rng.permutation(len(pool))
     audit_count = int(total * audit_share + 0.5)
-    audit = shuffled[:audit_count].tolist()
-    rest = shuffled[audit_count:]
-    chosen = _by_strategy(pool, rest, total - audit_count, strategy, quota_share)
+    order_K, error_N = _order(pool, shuffled[audit_count:], strategy, readers_per_item)
+    if strategy != "random":
+        count = total - audit_count
+        if embedding_of is not None:
+            wide_K = keep_places(order_K, LOOKED_AT * count, error_N, pool, quotas)
+            order_K = _distinct_first(order_K, wide_K, pool, embedding_of)
+        order_K = keep_places(order_K, count, error_N, pool, quotas)
     places = np.zeros(total, dtype=bool)
     places[rng.permutation(total)[:audit_count]] = True
-    from_audit, from_strategy = iter(audit), iter(chosen)
-    result = []
-    for rank, is_audit in enumerate(places.tolist()):
-        candidate = pool[next(from_audit) if is_audit else next(from_strategy)]
-        why = "audit" if is_audit else strategy
-        result.append(Chosen(candidate.id, rank, "audit" if is_audit else "strategy", reason(candidate, why)))
-    return result
+    chosen = np.empty(total, dtype=np.int64)
+    chosen[places], chosen[~places] = shuffled[:audit_count], order_K[: total - audit_count]
+    described = pool.describe(pool.ids_N[chosen])
+    return [
+        Chosen(one.id, rank, *(("audit", reason(one, "audit")) if is_audit else ("strategy", reason(one, strategy))))
+        for rank, (one, is_audit) in enumerate(zip(described, places.tolist(), strict=True))
+    ]
 
 
-def _check(pool: list[Candidate], budget: int, strategy: str, audit_share: float, quota_share: float) -> None:
+def label_error(pool: Pool, readers_per_item: int = 1) -> np.ndarray:
+    """How far the models disbelieve what is on file, in nats ``[N]``; NaN where nothing is on file.
+
+    The larger of `label_error` (normal or abnormal) and `label_set_error` (all labels on file): both are the
+    cross-entropy of what is on file under models that never saw the patient, hence on one scale, and the larger one is
+    that of the label believed least. So a recording whose normal or abnormal nobody doubts still comes early where
+    another label of it is wrong, and one wrong label isn't counted twice.
+
+    Where a round pays several readers a recording, what they would disagree on costs several answers and an
+    adjudication: the entropy above 0.3 nats (nearly 0.09 against 0.91) is taken off, as in Bernhardt et al., Nature
+    Communications 13:1161 (2022), who take off all of it.
+    """
+    error_N = np.fmax(pool.score("label_error"), pool.score("label_set_error"))
+    if readers_per_item > 1:
+        entropy_N = np.nan_to_num(pool.score("entropy"), nan=0.0) * np.log(2)
+        error_N = error_N - np.maximum(entropy_N - AMBIGUITY_FREE_NATS, 0.0)
+    return error_N
+
+
+def _check(budget: int, strategy: str, audit_share: float, readers_per_item: int) -> None:
     if strategy not in STRATEGIES:
         raise ConfigError(f"strategy {strategy!r} is unknown; known are {', '.join(STRATEGIES)}")
     if budget < 0:
         raise ConfigError(f"budget {budget}; 0 or more recordings are allowed")
-    for words, share in (("audit share", audit_share), ("quota share", quota_share)):
-        if not 0 <= share <= 1:
-            raise ConfigError(f"{words} {share:g}; 0 to 1 are allowed")
-    for one, following in itertools.pairwise(pool):
-        if one.id == following.id:
-            raise ConfigError(f"recording {one.id} stands twice among the candidates; name each once")
+    if not 0 <= audit_share <= 1:
+        raise ConfigError(f"audit share {audit_share:g}; 0 to 1 are allowed")
+    if readers_per_item < 1:
+        raise ConfigError(f"{readers_per_item} readers an item; 1 or more are allowed")
 
 
-def _by_strategy(
-    pool: list[Candidate], shuffled: np.ndarray, count: int, strategy: str, quota_share: float
-) -> list[int]:
-    """Positions in the pool, the best first."""
+def _order(pool: Pool, shuffled_K: np.ndarray, strategy: str, readers_per_item: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions in the pool, the best first, and the error that quotas look at; NaN without a label to doubt."""
+    nothing_N = np.full(len(pool), np.nan)
     if strategy == "random":
-        return [int(index) for index in shuffled[:count]]
-    unsure = np.array([_number(pool[index].entropy) for index in shuffled])
-    if strategy == "uncertainty":
-        return [int(index) for index in shuffled[np.argsort(-unsure, kind="stable")[:count]]]
-    wrong = np.array([_number(pool[index].label_error) for index in shuffled])
-    order = [int(index) for index in shuffled[np.lexsort((-unsure, -wrong))]]
-    return _with_quotas(pool, order, count, quota_share)
+        return shuffled_K, nothing_N
+    if strategy == "relabel":
+        error_N = label_error(pool, readers_per_item)
+        return shuffled_K[
+            np.lexsort((_falling(pool.score("entropy")[shuffled_K]), _falling(error_N[shuffled_K])))
+        ], error_N
+    score_N = pool.score(ORDERED_BY[strategy])
+    if len(pool) and np.isnan(score_N).all():
+        why = " (nothing had been read when it was scored)" if strategy == "novelty" else ""
+        raise ConfigError(
+            f"strategy {strategy} needs the score {ORDERED_BY[strategy]}, which none of {len(pool):,} candidates has"
+            f"{why}; score them again with the checkpoint, or choose another strategy"
+        )
+    return shuffled_K[np.argsort(_falling(score_N[shuffled_K]), kind="stable")], nothing_N
 
 
-def _number(value: float | None) -> float:
-    return -1.0 if value is None or np.isnan(value) else value
+def _falling(score_K: np.ndarray) -> np.ndarray:
+    """A key that sorts the largest first and the unknown last."""
+    return np.where(np.isnan(score_K), np.inf, -score_K)
 
 
-def _with_quotas(pool: list[Candidate], order: list[int], count: int, quota_share: float) -> list[int]:
-    """The first `count` of `order`, with places kept for contradicted labels of either value."""
-    reserved = int(count * quota_share / 2)
-    kept: set[int] = set()
-    for value in (False, True):
-        kept.update([index for index in order if _contradicted(pool[index], value)][:reserved])
-    for index in order:
-        if len(kept) >= count:
-            break
-        kept.add(index)
-    return [index for index in order if index in kept]
-
-
-def _contradicted(candidate: Candidate, given: bool) -> bool:
-    probability = candidate.probability
-    return candidate.given is given and probability is not None and (probability > 0.5) is not given
-
-
-def reason(candidate: Candidate, why: str) -> str:
-    """Why the candidate was chosen, in words and numbers."""
-    if why == "audit":
-        return "drawn at random from the whole pool, to estimate how many labels are wrong"
-    if why == "random":
-        return "drawn at random"
-    label = "no label" if candidate.given is None else f"label says {_WORDS[candidate.given]}"
-    if candidate.probability is None or np.isnan(candidate.probability):
-        return f"{label}; no model has scored it"
-    parts = [label, _models(candidate)]
-    if why == "uncertainty" and candidate.entropy is not None:
-        parts.insert(0, f"the model is unsure, entropy {candidate.entropy:.2f} of 1 bit")
-    if candidate.doubt is not None:
-        standing = "given" if candidate.doubt.given else "not given"
-        parts.append(f"most in doubt: {candidate.doubt.name} {candidate.doubt.probability:.2f} ({standing})")
-    return "; ".join(parts)
-
-
-def _models(candidate: Candidate) -> str:
-    """What the models say; where the label is known, how many of them contradict it."""
-    probability = candidate.probability or 0.0
-    said = probability > 0.5 if candidate.given is None else not candidate.given
-    figure = probability if said else 1 - probability
-    if candidate.models < 2:
-        return f"the model says {_WORDS[said]} with {figure:.2f}"
-    votes = candidate.votes if said else candidate.models - candidate.votes
-    return f"{votes} of {candidate.models} models say {_WORDS[said]}, {figure:.2f}"
+def _distinct_first(order_K: np.ndarray, wide_K: np.ndarray, pool: Pool, embedding_of: EmbeddingOf) -> np.ndarray:
+    """The order without the near-duplicates among those looked at, which follow at its end."""
+    looked_at_K = wide_K[: duplicates.LOOKED_AT_MAX]
+    keep_K = duplicates.distinct(embedding_of(pool.ids_N[looked_at_K]))
+    passed_over_N = np.zeros(len(pool), dtype=bool)
+    passed_over_N[looked_at_K[~keep_K]] = True
+    return np.concatenate([order_K[~passed_over_N[order_K]], looked_at_K[~keep_K]])

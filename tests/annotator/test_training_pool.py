@@ -153,8 +153,11 @@ def test_a_round_chooses_from_the_readable_and_unsettled_of_its_split():
     Recording.objects.filter(pk=rest[1].pk).update(split="test")
     turn.strategy = "relabel"
     turn.save()
-    assert [row["id"] for row in candidates.candidates(turn)] == [rest[2].pk]
+    assert candidates.columns(turn).ids_N.tolist() == [rest[2].pk]
     turn.strategy = "random"
     turn.save()
-    found = {row["id"]: row["given"] for row in candidates.candidates(turn)}
-    assert found == {rest[2].pk: False, item.recording_id: True}
+    drawn_from = candidates.columns(turn)
+    assert {one.id: one.given for one in drawn_from.describe(drawn_from.ids_N)} == {
+        rest[2].pk: False,
+        item.recording_id: True,
+    }

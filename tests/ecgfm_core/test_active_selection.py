@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from ecgfm_core.active.quotas import NONE as NO_QUOTAS
 from ecgfm_core.active.selection import Candidate, Chosen, Doubt, reason, select
 from ecgfm_core.errors import ConfigError
 
@@ -97,7 +98,7 @@ def test_abnormal_called_normal_is_not_starved() -> None:
     chosen = select(loud + quiet, 40, audit_share=0)
     assert sum(item.id >= 500 for item in chosen) == 10
     assert all(item.id < 500 for item in chosen[:30])
-    assert all(item.id < 500 for item in select(loud + quiet, 40, audit_share=0, quota_share=0))
+    assert all(item.id < 500 for item in select(loud + quiet, 40, audit_share=0, quotas=NO_QUOTAS))
 
 
 def test_quotas_do_not_drag_in_labels_that_nobody_contradicts() -> None:
@@ -142,7 +143,7 @@ def test_reasons_are_words_and_numbers() -> None:
 
 
 def test_bad_arguments_are_refused_in_words() -> None:
-    with pytest.raises(ConfigError, match="known are relabel, uncertainty, random"):
+    with pytest.raises(ConfigError, match="known are relabel, uncertainty, committee, novelty, random"):
         select(pool(3), 2, "guess")
     with pytest.raises(ConfigError, match="audit share 2"):
         select(pool(3), 2, audit_share=2)

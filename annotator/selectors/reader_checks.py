@@ -1,0 +1,47 @@
+"""What a round may repeat, and what it may take as a control."""
+
+from collections import defaultdict
+
+from django.db.models import Exists, OuterRef, QuerySet
+
+from annotator.models import Annotation, Consensus, KnownAnswer, QueueItem, Recording, Role, Round, User
+from annotator.models.annotations import Overall
+from annotator.selectors import training_pool
+from annotator.selectors.candidates import readable
+
+KNOWN_BY = (Consensus.Source.AGREEMENT, Consensus.Source.ADJUDICATION)
+
+
+def readers() -> QuerySet[User]:
+    """Return those who can be asked to read."""
+    return User.objects.filter(role=Role.READER, is_active=True)
+
+
+def own_readings(round_: Round) -> dict[int, list[int]]:
+    """Return the recordings that each reader answered in closed rounds and has not repeated yet, by reader."""
+    answered = QueueItem.objects.filter(
+        state=QueueItem.State.ANSWERED, round__state=Round.State.CLOSED, round__number__lt=round_.number,
+        claimed_by__in=readers(), recording__in=readable(round_),
+    )  # fmt: skip
+    repeated = answered.filter(
+        origin=QueueItem.Origin.REPEAT, recording=OuterRef("recording"), claimed_by=OuterRef("claimed_by")
+    )
+    found: defaultdict[int, list[int]] = defaultdict(list)
+    rows = answered.filter(~Exists(repeated), origin__in=QueueItem.COUNTED)
+    for reader, recording in rows.values_list("claimed_by", "recording").order_by().distinct():
+        found[reader].append(recording)
+    return dict(found)
+
+
+def known_answers(round_: Round) -> list[int]:
+    """Return the recordings with a known answer that some reader has not read.
+
+    Known is what readers agreed on, what an adjudicator settled, and what an admin vouches for.
+    """
+    settled = {row.recording_id: row for row in training_pool.newest_consensus(readable(round_))}
+    unreadable = {pk for pk, row in settled.items() if row.overall == Overall.UNREADABLE}
+    vouched = KnownAnswer.objects.filter(recording__in=readable(round_)).values_list("recording_id", flat=True)
+    known = {pk for pk, row in settled.items() if row.source in KNOWN_BY} | set(vouched)
+    read = Annotation.objects.filter(recording=OuterRef(OuterRef("pk")), reader=OuterRef("pk"))
+    rows = Recording.objects.filter(Exists(readers().filter(~Exists(read))), pk__in=known - unreadable)
+    return list(rows.values_list("pk", flat=True))
