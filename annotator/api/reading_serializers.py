@@ -171,7 +171,9 @@ class RevealSerializer(OnFileSerializer):
     """What a reader sees after the first read."""
 
     reason = s.CharField(help_text="Why the recording was queued.")
-    origin = s.ChoiceField(choices=QueueItem.Origin.choices)
+    origin = s.ChoiceField(
+        choices=[(one.value, one.label) for one in QueueItem.COUNTED], help_text="audit: drawn at random."
+    )
 
 
 class ItemRoundSerializer(s.Serializer[Any]):

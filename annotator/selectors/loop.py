@@ -24,7 +24,10 @@ JOB_KINDS: tuple[type[Job], ...] = (ImportRun, TrainingRun, ScoringRun, CuratedR
 
 @dataclass(frozen=True)
 class Loop:
-    """The loop in numbers; `checkpoint` is the current one, `candidate` the newest that could replace it."""
+    """The loop in numbers; `checkpoint` is the current one, `candidate` the newest that could replace it.
+
+    `to_read` leaves out repeats and controls: a reader who stays away would keep a round from its end.
+    """
 
     recordings: int
     labelled: int
@@ -56,7 +59,9 @@ def loop() -> Loop:
         candidate=candidates.order_by("-pk").first(),
         scored=current is not None and current.scoring_runs.filter(state=JobState.FINISHED).exists(),
         round=newest_round,
-        to_read=items.filter(state__in=[QueueItem.State.WAITING, QueueItem.State.CLAIMED]).count(),
+        to_read=items.filter(
+            state__in=[QueueItem.State.WAITING, QueueItem.State.CLAIMED], origin__in=QueueItem.COUNTED
+        ).count(),
         answered=items.filter(state=QueueItem.State.ANSWERED).count(),
         importing=ImportRun.objects.filter(state__in=ACTIVE).order_by("pk").first(),
         training=TrainingRun.objects.filter(state__in=ACTIVE).order_by("pk").first(),

@@ -7,16 +7,21 @@ from annotator.selectors import schemes
 
 LABELS_SHOWN = 6
 PROBABILITY_SHOWN = 0.05
-AUDIT_REASON = "Drawn at random to measure the error rate."
+# True of the audit share, and of repeats and controls too, which a reader takes for it.
+RANDOM_REASON = "Drawn at random to measure how good labels and readings are."
 
 
 def reveal(item: QueueItem) -> dict[str, Any]:
-    """Return what is known and thought of an item's recording; the caller has made sure that it may be seen."""
-    return {
-        **on_file(item.recording, item.round),
-        "reason": item.reason if item.origin == QueueItem.Origin.STRATEGY else AUDIT_REASON,
-        "origin": item.origin,
-    }
+    """Return what is known and thought of an item's recording; the caller has made sure that it may be seen.
+
+    A repeat or a control looks like an item of the audit share: what readers settled before would give it away.
+    """
+    known = on_file(item.recording, item.round)
+    if item.origin not in QueueItem.COUNTED:
+        known["consensus"] = None
+    if item.origin == QueueItem.Origin.STRATEGY:
+        return {**known, "reason": item.reason, "origin": item.origin}
+    return {**known, "reason": RANDOM_REASON, "origin": QueueItem.Origin.AUDIT}
 
 
 def on_file(recording: Recording, round: Round) -> dict[str, Any]:

@@ -83,7 +83,9 @@ def worklist(reader: User) -> dict[str, Any]:
     copies = QueueItem.objects.filter(round__in=rounds)
     mine = QueueItem.objects.filter(round=OuterRef("round"), recording=OuterRef("recording"), claimed_by=reader)
     passed = Skip.objects.filter(reader=reader, item__round=OuterRef("round"), item__recording=OuterRef("recording"))
-    free = copies.filter(state=State.WAITING).filter(~Exists(mine), ~Exists(passed))
+    known = Annotation.objects.filter(recording=OuterRef("recording"), reader=reader)
+    free = copies.filter(Q(reserved_for=None) | Q(reserved_for=reader), state=State.WAITING)
+    free = free.filter(~Exists(mine), ~Exists(passed), ~Q(origin=QueueItem.Origin.CONTROL) | ~Exists(known))
     waiting = dict(free.values_list("round").annotate(n=Count("recording", distinct=True)).order_by())
     counts = {
         row["round"]: {name: value for name, value in row.items() if name != "round"}

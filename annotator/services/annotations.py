@@ -35,7 +35,7 @@ RETURNING id
 """
 FIRST = f"WITH mine AS (UPDATE annotator_queueitem SET lease_until = %(until)s {MINE}) {STORE}"  # noqa: S608 - our own parts
 # All that a final read changes, at once: the item, the draft, the annotation and, where `corrects` is known because the
-# round asks for one reader alone, the consensus.
+# round asks for one reader alone, the consensus. An answer on a repeat or a control makes none.
 FINAL = f"""
 WITH mine AS (
     UPDATE annotator_queueitem SET state = 'answered', lease_until = NULL, answered_at = %(now)s {MINE}),
@@ -104,7 +104,8 @@ def _revise(annotation: Annotation, answer: Answer, key: UUID) -> Annotation:
     newer = _annotation(item, annotation.reader, checked, Stage.FINAL, key, revises=annotation)
     newer.save(force_insert=True)
     _mark(newer, checked)
-    consensus.conclude(item.round, item.recording)
+    if item.origin in QueueItem.COUNTED:
+        consensus.conclude(item.round, item.recording)
     return newer
 
 
@@ -136,8 +137,9 @@ def _submit_final(item: QueueItem, reader: User, answer: Answer, key: UUID) -> A
     if item.round.reveal == Round.Reveal.AFTER_FIRST_READ and not items.begun([item], reader)[item.pk][0]:
         raise WrongState(f"{item.round} asks for a blind first read of {item.recording} before the final one.")
     annotation = _annotation(item, reader, answer, Stage.FINAL, key)
-    alone = item.round.readers_per_item == 1
-    corrects = consensus.corrects(item.round, item.recording, annotation) if alone else None
+    counted = item.origin in QueueItem.COUNTED
+    alone = item.round.readers_per_item == 1 or not counted
+    corrects = consensus.corrects(item.round, item.recording, annotation) if alone and counted else None
     if alone and not answer.marks:
         _store(FINAL, annotation, corrects=corrects)
         return annotation

@@ -1,6 +1,7 @@
 """From the copies' answers to what holds: agreement makes a consensus, disagreement an adjudication.
 
-Readers agree when they say the same overall and the same codes; qualifiers, texts and marks may differ.
+Readers agree when they say the same overall and the same codes; qualifiers, texts and marks may differ. Answers on
+repeats and controls judge the reader: they never make a consensus.
 
 A consensus corrects (`Consensus.corrects`) what held before its round - the newest consensus of an earlier round, else
 the source labels - when
@@ -61,8 +62,9 @@ def refuse_settled(item: QueueItem) -> None:
 
 
 def final_reads(round: Round, recording: Recording) -> list[Annotation]:
-    """Return the newest final read of each copy, in the order of the copies."""
+    """Return the newest final read of each copy that counts, in the order of the copies."""
     finals = Annotation.objects.filter(item__round=round, recording=recording, stage=Annotation.Stage.FINAL)
+    finals = finals.filter(item__origin__in=QueueItem.COUNTED)
     return list(finals.filter(revised_by__isnull=True).select_related("item").order_by("item__copy"))
 
 

@@ -1,7 +1,7 @@
 """A round's life: draft -> filling -> filled -> open -> closed, each step by conditional update."""
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, Required, TypedDict, Unpack
 
 from django.db import connection, transaction
 from django.db.models import Max
@@ -16,6 +16,7 @@ from annotator.services import audit, consensus
 State = Round.State
 NUMBER_LOCK = (7002, 0)  # new rounds are numbered one after the other
 BUDGET_MAX = 1_000_000
+ADDED_MAX = 0.2  # of the budget, for repeats and for controls
 
 
 class Chosen(Protocol):
@@ -33,21 +34,25 @@ class Chosen(Protocol):
     def reserved_for(self) -> int | None: ...
 
 
+class Plan(TypedDict, total=False):
+    """How a round is to be; what is left out is as the row's default."""
+
+    strategy: str
+    split: str
+    budget: Required[int]
+    audit_share: float
+    repeat_share: float
+    control_share: float
+    readers_per_item: int
+    reveal: str
+    seed: int
+
+
 @transaction.atomic
-def create_round(
-    *,
-    dataset_ids: Sequence[int],
-    strategy: str,
-    budget: int,
-    audit_share: float,
-    readers_per_item: int,
-    reveal: str,
-    checkpoint: Checkpoint | None,
-    seed: int,
-    by: User,
-) -> Round:
+def create_round(*, dataset_ids: Sequence[int], checkpoint: Checkpoint | None, by: User, **plan: Unpack[Plan]) -> Round:
     """Make a draft round with the next number; refuses unknown choices, and a model's strategy without a checkpoint."""
-    _refuse_bad_choices(strategy, reveal, budget, audit_share, readers_per_item)
+    round = Round(created_by=by, **plan)
+    _refuse_bad_choices(round)
     datasets = list(Dataset.objects.filter(pk__in=set(dataset_ids)))
     if not datasets or len(datasets) != len(set(dataset_ids)):
         raise InvalidInput(f"Datasets {sorted(set(dataset_ids))}: choose at least one, all of which exist.")
@@ -55,24 +60,18 @@ def create_round(
     if scheme is None:
         raise InvalidInput("There is no label scheme yet. Import recordings first.")
     checkpoint = checkpoint or Checkpoint.objects.filter(state=Checkpoint.State.CURRENT).first()
-    if checkpoint is None and strategy != Round.Strategy.RANDOM:
+    if checkpoint is None and round.strategy != Round.Strategy.RANDOM:
         raise InvalidInput(
-            f"Strategy {strategy} needs a checkpoint, and none is current. Train one and promote it, or draw at random."
+            f"Strategy {round.strategy} needs a checkpoint, and none is current. Train one and promote it, or draw at "
+            "random."
         )
-    round = Round.objects.create(
-        number=_next_number(),
-        scheme=scheme,
-        checkpoint=checkpoint,
-        strategy=strategy,
-        reveal=reveal,
-        budget=budget,
-        audit_share=audit_share,
-        readers_per_item=readers_per_item,
-        seed=seed,
-        created_by=by,
-    )
+    round.number, round.scheme, round.checkpoint = _next_number(), scheme, checkpoint
+    round.save(force_insert=True)
     round.datasets.set(datasets)
-    audit.record(actor=by, action="round created", target=round, number=round.number, strategy=strategy, budget=budget)
+    audit.record(
+        actor=by, action="round created", target=round,
+        number=round.number, strategy=round.strategy, budget=round.budget,
+    )  # fmt: skip
     return round
 
 
@@ -83,17 +82,29 @@ def _next_number() -> int:
     return (Round.objects.aggregate(last=Max("number"))["last"] or 0) + 1
 
 
-def _refuse_bad_choices(strategy: str, reveal: str, budget: int, audit_share: float, readers_per_item: int) -> None:
-    if strategy not in Round.Strategy.values:
-        raise InvalidInput(f"Strategy {strategy!r}: it is one of {', '.join(Round.Strategy.values)}.")
-    if reveal not in Round.Reveal.values:
-        raise InvalidInput(f"Reveal {reveal!r}: it is one of {', '.join(Round.Reveal.values)}.")
-    if not 1 <= budget <= BUDGET_MAX:
-        raise InvalidInput(f"A budget of {budget} recordings: it is 1 to {BUDGET_MAX:,}.")
-    if not 0 <= audit_share <= 1:
-        raise InvalidInput(f"An audit share of {audit_share}: it is 0 to 1 (0.1 is a tenth of the budget).")
-    if not 1 <= readers_per_item <= 5:
-        raise InvalidInput(f"{readers_per_item} readers an item: it is 1 to 5.")
+def _refuse_bad_choices(round: Round) -> None:
+    for name, value, known in (
+        ("Strategy", round.strategy, Round.Strategy.values),
+        ("Reveal", round.reveal, Round.Reveal.values),
+        ("Split", round.split, Recording.Split.values),
+    ):
+        if value not in known:
+            raise InvalidInput(f"{name} {value!r}: it is one of {', '.join(known)}.")
+    if not 1 <= round.budget <= BUDGET_MAX:
+        raise InvalidInput(f"A budget of {round.budget} recordings: it is 1 to {BUDGET_MAX:,}.")
+    if not 0 <= round.audit_share <= 1:
+        raise InvalidInput(f"An audit share of {round.audit_share}: it is 0 to 1 (0.1 is a tenth of the budget).")
+    for name, share in (("repeat", round.repeat_share), ("control", round.control_share)):
+        if not 0 <= share <= ADDED_MAX:
+            raise InvalidInput(f"A {name} share of {share}: it is 0 to {ADDED_MAX:g} of the budget, and added to it.")
+    if not 1 <= round.readers_per_item <= 5:
+        raise InvalidInput(f"{round.readers_per_item} readers an item: it is 1 to 5.")
+    blind = (round.strategy, round.reveal) == (Round.Strategy.RANDOM, Round.Reveal.NEVER)
+    if round.split == Recording.Split.TEST and not blind:
+        raise InvalidInput(
+            f"The test split judges models, so it is drawn at random and read blind; this round has strategy "
+            f"{round.strategy} and reveal {round.reveal}. Choose random and never, or another split."
+        )
 
 
 @transaction.atomic
@@ -164,7 +175,11 @@ def close_round(*, round: Round, by: User) -> Round:
     QueueItem.objects.filter(round=round, state__in=consensus.OPEN).update(
         state=QueueItem.State.WITHDRAWN, claimed_by=None, claimed_at=None, lease_until=None, lapsed_from=None
     )
-    answered = Recording.objects.filter(queue_items__round=round, queue_items__state=QueueItem.State.ANSWERED)
+    answered = Recording.objects.filter(
+        queue_items__round=round,
+        queue_items__state=QueueItem.State.ANSWERED,
+        queue_items__origin__in=QueueItem.COUNTED,
+    )
     known = Consensus.objects.filter(round=round).values("recording")
     unsettled = answered.exclude(pk__in=known).exclude(adjudications__round=round).distinct()
     for recording in unsettled:
