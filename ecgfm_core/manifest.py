@@ -4,7 +4,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -114,25 +114,30 @@ def write(path: Path, entries: Iterable[ManifestEntry]) -> int:
 
 
 def read(path: Path) -> list[ManifestEntry]:
-    """Read and check every line.
+    """Read and check every line, see `stream`."""
+    return list(stream(path))
+
+
+def stream(path: Path) -> Iterator[ManifestEntry]:
+    """Read and check line after line.
 
     Raises
     ------
     FormatError
         If the file can't be read, a line is not an entry, an id comes twice, or a group lies in two splits.
     """
-    checks, entries = _Checks(), []
+    checks = _Checks()
     try:
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
-                    entries.append(_entry(line, f"{path.name}, line {number}"))
-                    checks.add(entries[-1])
+                    entry = _entry(line, f"{path.name}, line {number}")
+                    checks.add(entry)
+                    yield entry
     except OSError as error:
         raise FormatError(f"Manifest {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise FormatError(f"Manifest {path}: not UTF-8 text ({error.reason})") from error
-    return entries
 
 
 def _entry(line: str, where: str) -> ManifestEntry:

@@ -20,6 +20,7 @@ from annotator.services.prediction_copy import PredictionBatch
 from ecgfm_core import manifest, predict
 from ecgfm_core.active import scores
 from workers import processes
+from workers.scoring import readable_share
 
 
 def score(batch: ArrivalBatch, attempt: int) -> None:
@@ -79,5 +80,9 @@ def _predictions(part: predict.Part) -> PredictionBatch:
         embedding_ND=part.embedding,
         details=[{}] * len(part.ids),
         texts=part.texts,
-        scores={"entropy": scores.entropy(probability_N), "margin": scores.margin(probability_N)},
+        scores={
+            "entropy": scores.entropy(probability_N),
+            "margin": scores.margin(probability_N),
+            "quality": readable_share(part.ids),
+        },
     )

@@ -1,7 +1,7 @@
 """What each stored score means, in one table: for the help of the columns, the pages, the API and the glossary.
 
-Names are those of the prediction's columns. A "model" of a committee is one seed: the patients are dealt into folds, and
-one small head a fold judges the patients that it never saw. So each recording is judged once a seed.
+Names are those of the prediction's columns. "Models" are the committee of small heads on the network's embeddings, see
+`ecgfm_core.active.doubt`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -64,7 +64,7 @@ SCORES: tuple[Score, ...] = (
     ),
     Score(
         "aum", "Margin in training",
-        "By how much normal or abnormal on file won over its opposite while models were trained (area under the margin).",
+        "By how much normal or abnormal on file won over the other while a model learned it (area under the margin).",
         None, None, "logits", "low",
     ),
     Score(

@@ -3,6 +3,9 @@
 Axes: N recordings, C classes or labels, S seeds. Labels are 0, 1, and -1 where unknown.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 from modAL.uncertainty import classifier_entropy, classifier_margin, classifier_uncertainty
 
@@ -86,6 +89,19 @@ def most_doubtful(given_NC: np.ndarray, probability_NC: np.ndarray) -> np.ndarra
     agreed_NC = confidence(given_NC, probability_NC)
     known_N = ~np.isnan(agreed_NC).all(axis=1)
     return np.where(known_N, np.argmin(np.where(np.isnan(agreed_NC), np.inf, agreed_NC), axis=1), UNKNOWN)
+
+
+def quality_score(findings: Mapping[str, Any], lead_names: Sequence[str]) -> float:
+    """Share of the signal that can be read, 0 to 1: the gate's own score, else the share of leads free of findings.
+
+    NaN where nothing was found out, see `ecgfm_core.signal.quality`.
+    """
+    if not findings or not lead_names:
+        return float("nan")
+    if isinstance(findings.get("score"), int | float):
+        return float(findings["score"])
+    bad = {name for kind in ("flat_leads", "clipped_leads", "missing_leads") for name in findings.get(kind, ())}
+    return 1.0 - len(bad & set(lead_names)) / len(set(lead_names))
 
 
 def _classes(probability: np.ndarray) -> np.ndarray:

@@ -32,7 +32,9 @@ def batch(ids: list[int], width: int = 8, labels: int = 2, **changes: object) ->
         "details": [{"votes": 2, "words": "é\u4e2d"}] * count,
         "texts": ["sinus\trhythm\\N\n ü"] * count,
         "scores": {
-            name: np.where(rng.random(count) < 0.6, rng.random(count), np.nan) if name != "entropy" else rng.random(count)
+            name: np.where(rng.random(count) < 0.6, rng.random(count), np.nan)
+            if name != "entropy"
+            else rng.random(count)
             for name in NAMES
         },
     }

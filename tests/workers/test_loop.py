@@ -3,6 +3,7 @@
 from annotator.models import AuditEvent, Checkpoint, Prediction, Round, ScoringRun
 from annotator.models.jobs import JobState
 from annotator.services import checkpoints, ingest, releases, rounds
+from ecgfm_core.active import meanings
 from ecgfm_core.release_format import verify_release
 from tests.workers.conftest import SMALL, ended, wait_for
 
@@ -30,7 +31,10 @@ def test_the_whole_loop(worker, simulated, places, admin, settings):
     assert Prediction.objects.filter(checkpoint=checkpoint).count() == 80
     one = Prediction.objects.filter(recording__split="train").first()
     assert one.label_error is not None
-    assert one.label_error_detail["models"] == 3
+    assert one.label_error_detail["models"] == 15
+    for name in set(meanings.NAMES) - {"novelty"}:  # nothing is annotated yet
+        assert getattr(one, name) is not None, name
+    assert one.novelty is None
     assert len(one.label_probabilities) == len(checkpoint.label_codes)
     assert len(one.embedding) == 4 * SMALL["width"]
     assert not Prediction.objects.filter(recording__split="test", label_error__isnull=False).exists()
