@@ -1,7 +1,7 @@
 """A round in numbers: corrections, error rates with intervals, agreement, anchoring, time."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import combinations
 from statistics import median
 from typing import Any
@@ -9,36 +9,23 @@ from typing import Any
 from django.db.models import Count
 
 from annotator.models import Adjudication, Annotation, Consensus, QueueItem, Round
-from ecgfm_core.intervals import wilson
+from annotator.selectors import reliability
+from annotator.selectors.shares import cohen_kappa, share
 
 Answered = tuple[int, str, frozenset[str]]  # reader, overall, codes
 
 
-def cohen_kappa(pairs: Sequence[tuple[str, str]]) -> float | None:
-    """Return Cohen's kappa of two raters' words; None without pairs, or where chance alone would always agree."""
-    if not pairs:
-        return None
-    observed = sum(first == second for first, second in pairs) / len(pairs)
-    firsts, seconds = Counter(first for first, _ in pairs), Counter(second for _, second in pairs)
-    expected = sum(firsts[word] * seconds[word] for word in firsts) / len(pairs) ** 2
-    return None if expected == 1 else (observed - expected) / (1 - expected)
-
-
-def share(part: int, whole: int) -> dict[str, Any]:
-    """Return a share with its counts and its interval."""
-    return {"count": part, "of": whole, "share": part / whole if whole else None, "interval_95": wilson(part, whole)}
-
-
 def report(round: Round) -> dict[str, Any]:
     """Return a round's report; `error_rate` comes from the audit share alone, for only that was drawn at random."""
-    origins = dict(QueueItem.objects.filter(round=round).values_list("recording_id", "origin"))
+    items = QueueItem.objects.filter(round=round, origin__in=QueueItem.COUNTED)
+    origins = dict(items.values_list("recording_id", "origin"))
     consensus = newest_consensus(round)
     by_origin = {
         origin: share(
             sum(row.corrects for row in consensus if origins[row.recording_id] == origin),
             sum(origins[row.recording_id] == origin for row in consensus),
         )
-        for origin in QueueItem.Origin.values
+        for origin in QueueItem.COUNTED
     }
     finals = final_reads(round)
     return {
@@ -55,6 +42,8 @@ def report(round: Round) -> dict[str, Any]:
         "readers": readers(round, finals),
         "agreement": agreement(finals),
         "anchoring": anchoring(round, finals),
+        "self_agreement": reliability.self_agreement(round),
+        "control_accuracy": reliability.control_accuracy(round),
     }
 
 
@@ -70,8 +59,9 @@ def newest_consensus(round: Round) -> list[Consensus]:
 
 
 def final_reads(round: Round) -> list[Annotation]:
-    """Return the newest final read of every answered copy."""
+    """Return the newest final read of every answered copy that counts; `reliability` looks at the others."""
     finals = Annotation.objects.filter(item__round=round, stage=Annotation.Stage.FINAL, revised_by__isnull=True)
+    finals = finals.filter(item__origin__in=QueueItem.COUNTED)
     fields = ("item_id", "recording_id", "reader_id", "overall", "statements", "duration_ms", "reader__username")
     return list(finals.select_related("reader").only(*fields).order_by("recording_id", "reader_id"))
 

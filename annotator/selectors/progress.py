@@ -5,7 +5,8 @@ from typing import Any
 from django.db.models import Count, Max, Q
 
 from annotator.models import Adjudication, Consensus, QueueItem, Round
-from annotator.selectors.agreement import newest_consensus, share
+from annotator.selectors.agreement import newest_consensus
+from annotator.selectors.shares import share
 
 State = QueueItem.State
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from annotator.selectors.agreement import cohen_kappa, share, wilson
+from annotator.selectors.shares import cohen_kappa, share, wilson
 
 
 def test_wilson_interval():
