@@ -53,6 +53,7 @@ class Round(models.Model):
     readers_per_item = models.PositiveSmallIntegerField(default=1)
     seed = models.PositiveBigIntegerField(default=0)
     report = models.JSONField(default=dict)
+    estimate = models.JSONField(default=dict, help_text="Wrong labels left and the next reads; selectors.stopping.")
     failure = models.TextField(blank=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)

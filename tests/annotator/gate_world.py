@@ -12,7 +12,7 @@ from tests.annotator.reading_world import AF, SINUS, recordings
 WIDTH = 8  # of an embedding
 
 
-def test_recordings(count: int = 60, abnormal_share: float = 0.5) -> list[Recording]:
+def frozen_split(count: int = 60, abnormal_share: float = 0.5) -> list[Recording]:
     """Recordings of the test split: the first ones abnormal, with atrial fibrillation; two a patient."""
     few = int(count * abnormal_share)
     rows = recordings(few, abnormal=True, codes=(AF,)) + recordings(count - few)
@@ -21,9 +21,6 @@ def test_recordings(count: int = 60, abnormal_share: float = 0.5) -> list[Record
         row.sex, row.age_years, row.centre = "FM"[n % 2], 30.0 + n % 50, "AB"[n % 3 == 0]
     Recording.objects.bulk_update(rows, ["split", "patient_hash", "sex", "age_years", "centre"])
     return rows
-
-
-test_recordings.__test__ = False  # type: ignore[attr-defined]
 
 
 def checkpoint(state: str = Checkpoint.State.CANDIDATE, codes: tuple[str, ...] = (AF, SINUS)) -> Checkpoint:

@@ -9,7 +9,7 @@ from annotator.models.jobs import JobState
 from annotator.selectors import gate as gates
 from annotator.services import checkpoints, gate, rounds
 from ecgfm_core.noninferiority import Verdict
-from tests.annotator.gate_world import checkpoint, judged, score, test_recordings
+from tests.annotator.gate_world import checkpoint, frozen_split, judged, score
 from tests.annotator.reading_world import AF, SINUS, Chosen, client, make_round, person, read, recordings, says
 from tests.annotator.test_checkpoint_races import at_once
 
@@ -28,7 +28,7 @@ def boss():
 
 @pytest.fixture
 def rows():
-    return test_recordings()
+    return frozen_split()
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_a_comparison_on_other_scores_labels_or_another_rival_is_made_anew(rows,
     score(current, rows)
     assert gates.gate(candidate, current).waits
     assert judged(candidate).open
-    turn = test_round(rows, boss)
+    turn = reading_of(rows, boss)
     for _ in range(3):
         read(turn["ann"], says(AF))
     assert not gates.gate(candidate, current).waits  # while a round is open nothing moves
@@ -141,7 +141,7 @@ def test_a_comparison_on_other_scores_labels_or_another_rival_is_made_anew(rows,
     assert judged(candidate).current == other.pk
 
 
-def test_round(rows, boss):
+def reading_of(rows, boss):
     turn = make_round(1, is_open=False)
     Round.objects.filter(pk=turn.pk).update(split="test")
     turn.items.all().delete()
@@ -149,9 +149,6 @@ def test_round(rows, boss):
     rounds.fill(round=turn, chosen=[Chosen(row.pk, n) for n, row in enumerate(rows[-3:])])
     rounds.open_round(round=turn, by=boss)
     return {"round": turn, "ann": person("ann")}
-
-
-test_round.__test__ = False
 
 
 def test_due_names_the_current_and_newer_candidates_once_scored(rows, current):
@@ -208,7 +205,7 @@ def test_figures_on_the_test_split_by_label_and_subgroup(rows, current):
     assert [(label["code"], label["positives"]) for label in found["labels"]] == [(AF, 30), (SINUS, 30)]
 
 
-def test_recordings_settled_as_unreadable_or_unlabelled_count_for_nothing(rows, current):
+def frozen_split_settled_as_unreadable_or_unlabelled_count_for_nothing(rows, current):
     Recording.objects.filter(pk=rows[0].pk).update(source_abnormal=None)
     gate.judge(checkpoint=current)
     current.refresh_from_db()
@@ -236,7 +233,7 @@ def test_the_gate_over_http(rows, current, boss):
 @pytest.mark.django_db(transaction=True)
 def test_of_two_promotions_at_once_one_passes_and_the_other_meets_a_new_rival(settings):
     settings.GATE_POSITIVES_MIN = 25
-    rows, boss = test_recordings(), person("chief", Role.ADMIN)
+    rows, boss = frozen_split(), person("chief", Role.ADMIN)
     score(checkpoint(Checkpoint.State.CURRENT), rows)
     both = [score(checkpoint(), rows) for _ in range(2)]
     assert all(judged(one).open for one in both)

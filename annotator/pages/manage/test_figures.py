@@ -79,8 +79,8 @@ def _differs(old: Checkpoint | None, new: Checkpoint) -> str:
     if (a["recordings"], a["basis"]["readings"]) == (b["recordings"], b["basis"]["readings"]):
         return ""
     return (
-        f"Not on the same labels: checkpoint {old.pk} was judged on {a['recordings']:,} recordings, checkpoint {new.pk} "
-        f"on {b['recordings']:,}, and readings may have come in between. The gate compares on the same ones."
+        f"Not on the same labels: checkpoint {old.pk} was judged on {a['recordings']:,} recordings, checkpoint "
+        f"{new.pk} on {b['recordings']:,}, and readings may have come in between. The gate compares on the same ones."
     )
 
 
