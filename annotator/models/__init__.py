@@ -8,6 +8,7 @@ from annotator.models.people import Role, User
 from annotator.models.prospective import Arrival, ArrivalBatch, ProspectiveTest
 from annotator.models.recordings import Dataset, ImportIssue, ImportRun, Recording, SourceLabel, Waveform
 from annotator.models.releases import CuratedRelease
+from annotator.models.reranking import Reranking
 from annotator.models.reviews import Adjudication, Consensus
 from annotator.models.rounds import KnownAnswer, QueueItem, Round, Skip
 
@@ -32,6 +33,7 @@ __all__ = [
     "ProspectiveTest",
     "QueueItem",
     "Recording",
+    "Reranking",
     "Role",
     "Round",
     "ScoringRun",
