@@ -4,7 +4,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ecgfm_core.commands import bench, finetune, list_configs, predict, pretrain, simulate, transfer, verify_release
+from ecgfm_core.commands import (
+    bench,
+    finetune,
+    list_configs,
+    predict,
+    pretrain,
+    replay,
+    simulate,
+    transfer,
+    verify_release,
+)
 from ecgfm_core.errors import EcgfmError
 from ecgfm_core.training.run_folder import EXIT_FAILED, EXIT_STOPPED, Stopped
 
@@ -14,6 +24,7 @@ COMMANDS = (
     predict,
     bench,
     finetune,
+    replay,
     simulate,
     verify_release,
     list_configs,

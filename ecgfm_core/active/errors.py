@@ -1,6 +1,8 @@
 """Label errors made on purpose, of four kinds, to measure how well they are found again.
 
-Axes: N items, C classes, F features.
+Items have one class of several (`inject`), or a set of labels of which any may hold (`inject_sets`).
+
+Axes: N items, C classes or labels, F features, V the two values of a label.
 """
 
 from collections.abc import Sequence
@@ -60,7 +62,66 @@ def inject(
             classes_N, class_count, _needed(given_centres, "centres_N", kind, classes_N.shape), rng
         )
     weight_NC[np.arange(classes_N.size), classes_N] = 0.0
-    return _draw(classes_N, weight_NC, count, kind, rng)
+    wrong, column = _draw(weight_NC, count, kind, rng)
+    given_N = classes_N.copy()
+    given_N[wrong] = column
+    return given_N
+
+
+def inject_sets(
+    labels_NC: np.ndarray,
+    *,
+    rate: float,
+    kind: str,
+    seed: int,
+    confusion_VC: np.ndarray | None = None,
+    probability_NC: np.ndarray | None = None,
+    centres_N: Sequence[str] | np.ndarray | None = None,
+) -> np.ndarray:
+    """Return label sets as given by somebody who errs in one label of each of ``round(rate * N)`` sets.
+
+    Parameters
+    ----------
+    labels_NC : true labels, 0 absent or 1 present
+    rate : share of wrong sets, 0 to 0.5
+    kind : as in `inject`. ``uniform``: any label of the set. ``class_conditional``: by `confusion_VC`.
+        ``instance_dependent``: labels that a weak model gets wrong (`probability_NC`). ``centre_specific``: all errors
+        in half of the centres, each of which has one label that it forgets and one that it adds.
+    confusion_VC : weight of adding an absent label (row 0) and of forgetting a present one (row 1)
+    probability_NC : out-of-sample probability of each label by a weak model
+    centres_N : centre of each item
+
+    Raises
+    ------
+    ConfigError
+        If the kind is unknown, the rate is out of bounds, or what the kind needs is missing.
+    """
+    labels_NC = np.asarray(labels_NC, dtype=np.int64)
+    _check(labels_NC, 2, rate, kind)
+    rng, count = np.random.default_rng(seed), round(rate * len(labels_NC))
+    if count == 0:
+        return labels_NC.copy()
+    column_C = np.arange(labels_NC.shape[1])
+    if kind == "uniform":
+        weight_NC = np.ones(labels_NC.shape)
+    elif kind == "class_conditional":
+        weight_NC = _needed(confusion_VC, "confusion_VC", kind, (2, column_C.size))[labels_NC, column_C].astype(float)
+    elif kind == "instance_dependent":
+        probability = _needed(probability_NC, "probability_NC", kind, labels_NC.shape).astype(float)
+        weight_NC = np.abs(labels_NC - probability) ** 4  # what `inject` comes to with two classes
+    else:
+        given_centres = None if centres_N is None else np.asarray(centres_N)
+        centres = _needed(given_centres, "centres_N", kind, labels_NC.shape[:1])
+        weight_NC = np.zeros(labels_NC.shape)
+        for centre in _erring(centres, rng):
+            added, forgotten = rng.integers(column_C.size, size=2)
+            rows = centres == centre
+            weight_NC[rows, added] += labels_NC[rows, added] == 0
+            weight_NC[rows, forgotten] += labels_NC[rows, forgotten] == 1
+    wrong, column = _draw(weight_NC, count, kind, rng)
+    given_NC = labels_NC.copy()
+    given_NC[wrong, column] = 1 - given_NC[wrong, column]
+    return given_NC
 
 
 def _check(classes_N: np.ndarray, class_count: int, rate: float, kind: str) -> None:
@@ -85,16 +146,21 @@ def _centre_weights(
     classes_N: np.ndarray, class_count: int, centres_N: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """Half of the centres err, each with one habit a class."""
-    weight_NC, centres = np.zeros((classes_N.size, class_count)), np.unique(centres_N)
-    for centre in rng.permutation(centres)[: max(1, centres.size // 2)]:
+    weight_NC = np.zeros((classes_N.size, class_count))
+    for centre in _erring(centres_N, rng):
         habit_C = (np.arange(class_count) + rng.integers(1, class_count, class_count)) % class_count
         rows = np.flatnonzero(centres_N == centre)
         weight_NC[rows, habit_C[classes_N[rows]]] = 1.0
     return weight_NC
 
 
-def _draw(classes_N: np.ndarray, weight_NC: np.ndarray, count: int, kind: str, rng: np.random.Generator) -> np.ndarray:
-    """Draw `count` items by their total weight without replacement, then a wrong class for each."""
+def _erring(centres_N: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    centres = np.unique(centres_N)
+    return np.asarray(rng.permutation(centres)[: max(1, centres.size // 2)])
+
+
+def _draw(weight_NC: np.ndarray, count: int, kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw `count` items by their total weight without replacement, then a column for each."""
     total_N = weight_NC.sum(axis=1)
     able = np.flatnonzero(total_N > 0)
     if able.size < count:
@@ -103,10 +169,8 @@ def _draw(classes_N: np.ndarray, weight_NC: np.ndarray, count: int, kind: str, r
             "lower the rate or allow more confusions"
         )
     wrong = rng.choice(able, size=count, replace=False, p=total_N[able] / total_N[able].sum())
-    given_N = classes_N.copy()
-    for item in wrong:
-        given_N[item] = rng.choice(weight_NC.shape[1], p=weight_NC[item] / total_N[item])
-    return given_N
+    columns = [rng.choice(weight_NC.shape[1], p=weight_NC[item] / total_N[item]) for item in wrong]
+    return wrong, np.array(columns, dtype=np.int64)
 
 
 def weak_probabilities(features_NF: np.ndarray, classes_N: np.ndarray, class_count: int) -> np.ndarray:

@@ -25,7 +25,7 @@ METRICS = {
     "macro_auroc": "macro AUROC", "macro_f1": "macro F1", "micro_f1": "micro F1", "challenge": "challenge metric",
 }  # fmt: skip
 _CLASSES_SHOWN = 40
-_STYLE = """
+STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 1.2rem auto; max-width: 1280px; padding: 0 1rem; color: #1b1b1b }
 h1 { font-size: 1.4rem; margin: 0 0 .2rem } h2 { font-size: 1.1rem; margin: 1.6rem 0 .4rem }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
@@ -49,22 +49,24 @@ def render(results: dict[str, Any]) -> str:
     rows = list(dict.fromkeys(line["row"] for line in results["table"]))
     full = [line for line in results["table"] if line["fraction"] == results["largest_fraction"]]
     less = [line for line in results["table"] if line not in full]
-    parts = [_head(results), _table(results, full), _comparisons(results), _figure(_bars(results, full), plotly=True)]
+    parts = [_head(results), _table(results, full), _comparisons(results)]
+    parts.append(figure_html(_bars(results, full), plotly=True))
     if less:
-        parts += ["<h2>Macro AUROC over the share of the labels</h2>", _figure(_curves(results, rows))]
+        parts += ["<h2>Macro AUROC over the share of the labels</h2>", figure_html(_curves(results, rows))]
         parts += [_table(results, less)]
-    parts += ["<h2>AUROC of each class</h2>", _figure(_class_figure(results, rows)), _class_table(results, rows)]
+    parts += ["<h2>AUROC of each class</h2>", figure_html(_class_figure(results, rows)), _class_table(results, rows)]
     if results["subgroups"]:
         parts += ["<h2>Macro AUROC in parts of the test split</h2>", _subgroup_table(results, rows)]
     title = escape(results["title"])
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>'
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>'
         f"<body>{''.join(parts)}</body></html>"
     )
 
 
-def _figure(figure: go.Figure, plotly: bool = False) -> str:
+def figure_html(figure: go.Figure, plotly: bool = False) -> str:
+    """Write a figure in the house's style; the first one of a page brings Plotly's code."""
     figure.update_layout(
         template="plotly_white", font={"size": 13}, margin={"l": 60, "r": 20, "t": 30, "b": 45},
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom"},

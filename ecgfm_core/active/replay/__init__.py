@@ -1,0 +1,1 @@
+"""Replay: rounds of re-reading on a clean labelled set with errors made on purpose, strategy against strategy."""
