@@ -42,11 +42,10 @@ class Remaining:
 
     Attributes
     ----------
-    audit : from the audit share alone: unbiased, wide
-    model : the sum of calibrated probabilities: narrow, biased where the calibration is wrong
-    combined : `model` put right by what the audit share found beyond it (difference estimator): unbiased as long as
-        nothing was scored anew since the audit was drawn, and narrower than `audit` as far as the scores are good.
-        This is the one to show.
+    audit : from the audit share alone: unbiased (but that it is kept within 0 and the unread), wide
+    model : the sum of calibrated probabilities: narrow, biased where the calibration is wrong, which it can't know
+    combined : the one to show. The value of `model`, moved into the interval of `audit` where it lies outside, with
+        that interval: as sharp as the scores are good, and the interval holds whatever they are.
     """
 
     audit: Estimate | None
@@ -285,68 +284,56 @@ def remaining_errors(
     ------
     ConfigError
         If `reader_error` is out of bounds.
-
-    Notes
-    -----
-    Särndal, Swensson and Wretman, "Model assisted survey sampling" (1992), for the difference estimator.
     """
     _check_reader(reader_error)
     score_U = np.asarray(unread_score_U, dtype=float)
     unread = float(len(score_U) if unread_count_U is None else np.sum(unread_count_U))
-    wrong_N = _truly(reads.corrected_N.astype(float), reader_error)
-    audit = _by_audit(reads, wrong_N, unread, reader_error)
+    audit = _by_audit(reads, unread, reader_error)
     calibration = calibrate(reads, reader_error)
     if calibration is None:
-        return Remaining(audit, None, None)
+        return Remaining(audit, None, audit)
     believed_U = calibration.wrong(score_U)
     count_U = np.ones(believed_U.shape) if unread_count_U is None else np.asarray(unread_count_U, dtype=float)
-    total, chance = float(count_U @ believed_U), float(count_U @ (believed_U * (1 - believed_U)))
-    model = _up_to(unread, total, calibration.doubt(score_U, count_U) + chance)
+    chance = float(count_U @ (believed_U * (1 - believed_U)))
+    model = _up_to(unread, float(count_U @ believed_U), calibration.doubt(score_U, count_U) + chance)
     if audit is None:
-        return Remaining(None, model, None)
-    beyond_N = wrong_N - calibration.wrong(reads.score_N)
-    blown_up, since, pool = _blown_up(reads, beyond_N, unread)
-    half = Z_95 * pool * _standard_error(beyond_N[reads.audit_N], reads.corrected_N[reads.audit_N], reader_error)
-    value = total + blown_up - since
-    return Remaining(audit, model, _clipped(value, value - half, value + half, unread))
+        return Remaining(None, model, model)
+    return Remaining(audit, model, Estimate(min(max(model.value, audit.low), audit.high), audit.low, audit.high))
 
 
-def _by_audit(reads: Reads, wrong_N: np.ndarray, unread: float, reader_error: float) -> Estimate | None:
-    """From the audit share alone: its share of the pool, less what was found since."""
-    if not reads.audit_N.any():
+def _by_audit(reads: Reads, unread: float, reader_error: float) -> Estimate | None:
+    """From the audit share alone.
+
+    Where rounds went by score, the audited recordings that scored below all that was chosen by score since are a random
+    sample of what is unread now: the sharpest estimate. Where fewer than half are such (rounds by another order), each
+    round's audit stands for its whole pool, and what was found since is taken off; rounds are weighted by audit shares.
+    """
+    drawn_N, wrong_N = reads.audit_N, _truly(reads.corrected_N.astype(float), reader_error)
+    if not drawn_N.any():
         return None
-    blown_up, since, pool = _blown_up(reads, wrong_N, unread)
-    found = min(1.0, max(0.0, blown_up / pool * (1 - 2 * reader_error) + reader_error))
-    ends = _wilson(found, float(reads.audit_N.sum()))
-    low, high = (_truly(end, reader_error) * pool - since for end in ends)
-    return _clipped(blown_up - since, low, high, unread)
-
-
-def _blown_up(reads: Reads, value_N: np.ndarray, unread: float) -> tuple[float, float, float]:
-    """The audit shares' values blown up to their pools, what all reads since hold of them, and the size of a pool.
-
-    Each is a mean over rounds, weighted by their audit shares: each round estimates the same rest.
-    """
-    blown_up = since = pools = 0.0
-    for one in np.unique(reads.round_N[reads.audit_N]):
-        later_N, drawn_N = reads.round_N >= one, reads.audit_N & (reads.round_N == one)
-        pool, weight = unread + later_N.sum(), drawn_N.sum() / reads.audit_N.sum()
-        blown_up += weight * pool * value_N[drawn_N].mean()
-        since += weight * value_N[later_N].sum()
+    below_N = drawn_N & (reads.score_N < _lowest_since(reads))
+    if 2 * below_N.sum() >= drawn_N.sum():
+        rate = audit_error_rate(int(reads.corrected_N[below_N].sum()), int(below_N.sum()), None, reader_error)
+        return None if rate is None else Estimate(unread * rate.value, unread * rate.low, unread * rate.high)
+    found = since = pools = 0.0
+    for one in np.unique(reads.round_N[drawn_N]):
+        later_N, weight = reads.round_N >= one, (drawn_N & (reads.round_N == one)).sum() / drawn_N.sum()
+        pool = unread + later_N.sum()
+        found += weight * pool * reads.corrected_N[drawn_N & (reads.round_N == one)].mean()
+        since += weight * wrong_N[later_N].sum()
         pools += weight * pool
-    return float(blown_up), float(since), float(pools)
+    share = float(found / pools)
+    low, high = (_truly(end, reader_error) * pools - since for end in _wilson(share, float(drawn_N.sum())))
+    return _clipped(_truly(share, reader_error) * pools - since, low, high, unread)
 
 
-def _standard_error(beyond_N: np.ndarray, corrected_N: np.ndarray, reader_error: float) -> float:
-    """Of the mean of what the audit found beyond the calibration.
-
-    The spread of few reads, most of them right, is often too small. So as many reads as Wilson's interval adds are
-    counted with it, spread as if there were no calibration.
-    """
-    weight, size = Z_95**2, len(beyond_N)
-    shrunk = (float(corrected_N.sum()) + weight / 2) / (size + weight)
-    alone = shrunk * (1 - shrunk) / (1 - 2 * reader_error) ** 2
-    return sqrt((float(np.square(beyond_N).sum()) + weight * alone) / (size + weight) / size)
+def _lowest_since(reads: Reads) -> np.ndarray:
+    """The lowest score ``[N]`` that was chosen, not audited, in a read's round or later; infinite where none was."""
+    lowest_N, by_score_N = np.full(reads.score_N.shape, np.inf), ~reads.audit_N & ~np.isnan(reads.score_N)
+    for one in np.unique(reads.round_N):
+        since_N = by_score_N & (reads.round_N >= one)
+        lowest_N[reads.round_N == one] = reads.score_N[since_N].min() if since_N.any() else np.inf
+    return lowest_N
 
 
 def _clipped(value: float, low: float, high: float, most: float) -> Estimate:
