@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotator.api.reading_base import parsed, person
-from annotator.models import Checkpoint, Dataset, Role, Round
+from annotator.models import Checkpoint, Dataset, Recording, Role, Round
 from annotator.permissions import DenyUnlessRole, roles
 from annotator.selectors import agreement
 from annotator.selectors.progress import progress
@@ -33,8 +33,8 @@ class RoundSerializer(s.ModelSerializer[Round]):
     class Meta:
         model = Round
         fields = ("id", "number", "state", "datasets", "split", "checkpoint", "strategy", "reveal", "budget",
-                  "audit_share", "readers_per_item", "seed", "failure", "created_at", "opened_at", "closed_at",
-                  "item_count", "answered_count", "waiting_count")  # fmt: skip
+                  "audit_share", "repeat_share", "control_share", "readers_per_item", "seed", "failure", "created_at",
+                  "opened_at", "closed_at", "item_count", "answered_count", "waiting_count")  # fmt: skip
 
 
 class RoundDetailSerializer(RoundSerializer):
@@ -52,8 +52,27 @@ class NewRoundSerializer(s.Serializer[Any]):
 
     dataset_ids = s.PrimaryKeyRelatedField(queryset=Dataset.objects.all(), many=True)
     strategy = s.ChoiceField(choices=Round.Strategy.choices, default=Round.Strategy.RELABEL)
+    split = s.ChoiceField(
+        choices=Recording.Split.choices,
+        default=Recording.Split.TRAIN,
+        help_text="The test split only with strategy random and reveal never.",
+    )
     budget = s.IntegerField(min_value=1)
-    audit_share = s.FloatField(min_value=0, max_value=1, default=0.1)
+    audit_share = s.FloatField(
+        min_value=0, max_value=1, default=0.1, help_text="Share of the budget drawn at random, to estimate error rates."
+    )
+    repeat_share = s.FloatField(
+        min_value=0,
+        max_value=service.ADDED_MAX,
+        default=0.03,
+        help_text="Added to the budget: readers read some recordings of earlier rounds again, unknowingly.",
+    )
+    control_share = s.FloatField(
+        min_value=0,
+        max_value=service.ADDED_MAX,
+        default=0,
+        help_text="Added to the budget: recordings with a known answer, to measure readers.",
+    )
     readers_per_item = s.IntegerField(min_value=1, max_value=5, default=1)
     reveal = s.ChoiceField(choices=Round.Reveal.choices, default=Round.Reveal.AFTER_FIRST_READ)
     checkpoint = s.PrimaryKeyRelatedField(

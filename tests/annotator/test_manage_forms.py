@@ -180,7 +180,7 @@ def round_form(**changes):
     recordings(4)
     return {
         "dataset_ids": [Dataset.objects.get().pk], "strategy": "random", "checkpoint": "", "budget": "4",
-        "audit_percent": "25",
+        "audit_percent": "25", "repeat_percent": "5", "control_percent": "2.5", "split": "train",
         "readers_per_item": "2", "reveal": "never", "seed": "0",
     } | changes  # fmt: skip
 
@@ -190,6 +190,12 @@ def test_a_round_is_planned(boss):
     row = Round.objects.get()
     assert answer.url == reverse("manage-round", kwargs={"pk": row.pk})
     assert (row.state, row.budget, row.audit_share, row.readers_per_item) == ("draft", 4, 0.25, 2)
+    assert (row.repeat_share, row.control_share, row.split) == (0.05, 0.025, "train")
+
+
+def test_the_test_split_can_be_planned_at_random_and_blind(boss):
+    boss.post(reverse("manage-rounds"), round_form(split="test"))
+    assert Round.objects.get().split == "test"
 
 
 @pytest.mark.parametrize(
@@ -197,6 +203,9 @@ def test_a_round_is_planned(boss):
     [
         ({"budget": "0"}, "greater than or equal to 1"),
         ({"audit_percent": "120"}, "less than or equal to 100"),
+        ({"repeat_percent": "25"}, "less than or equal to 20"),
+        ({"control_percent": "-1"}, "greater than or equal to 0"),
+        ({"split": "test", "reveal": "at_once"}, "drawn at random and read blind"),
         ({"readers_per_item": "6"}, "less than or equal to 5"),
         ({"strategy": "relabel"}, "needs a checkpoint"),
         ({"strategy": "guess"}, "guess"),

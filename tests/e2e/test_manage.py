@@ -154,7 +154,7 @@ def test_a_round_is_planned_filled_opened_and_closed(boss: Page):
     scheme()
     rows = recordings(4)
     boss.goto(reverse("manage-rounds"))
-    boss.get_by_label("Strategy").select_option("random")
+    boss.get_by_label("Random").check()
     boss.get_by_label("Recordings to read").fill("4")
     boss.get_by_role("button", name="Plan the round").click()
     boss.get_by_role("button", name="Fill the queue").click()

@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 from django import forms
+from django.utils.html import format_html
 
-from annotator.models import Checkpoint, Dataset, Role, Round
+from annotator.models import Checkpoint, Dataset, Recording, Role, Round
 from ecgfm_core import configs
 from ecgfm_core.errors import ConfigError
 
@@ -108,24 +109,65 @@ def _value(text: str) -> Any:
         return text
 
 
+STRATEGY_HELP = {
+    Round.Strategy.RELABEL: "What is on file and the models disbelieve: finds most errors for the readings it costs.",
+    Round.Strategy.UNCERTAINTY: "The model can't decide, whatever is on file: hard recordings, few of them wrong.",
+    Round.Strategy.COMMITTEE: "Models trained alike disagree: an answer teaches them most.",
+    Round.Strategy.NOVELTY: "Far from all that was read: for a new centre or device.",
+    Round.Strategy.RANDOM: "By chance, without a model: the only way to read the test split.",
+}
+
+
 class RoundForm(forms.Form):
     """A round as it is planned."""
 
     dataset_ids = DatasetsField(label="Datasets")
-    strategy = forms.ChoiceField(choices=Round.Strategy.choices, initial=Round.Strategy.RELABEL)
+    strategy = forms.ChoiceField(
+        choices=[
+            (
+                value,
+                format_html('<span>{} <span class="hint">{}</span></span>', name, STRATEGY_HELP[Round.Strategy(value)]),
+            )
+            for value, name in Round.Strategy.choices
+        ],
+        initial=Round.Strategy.RELABEL,
+        widget=forms.RadioSelect,
+        label="Choose by",
+    )
     checkpoint = forms.ModelChoiceField(
         Checkpoint.objects.order_by("-pk"), required=False, empty_label="None (random only)", label="Scores of"
     )
+    split = forms.ChoiceField(
+        choices=Recording.Split.choices,
+        initial=Recording.Split.TRAIN,
+        help_text="The test split judges models: it is drawn at random and never revealed.",
+    )
     budget = forms.IntegerField(min_value=1, initial=200, label="Recordings to read", error_messages=WHOLE_NUMBER)
-    audit_percent = forms.FloatField(min_value=0, max_value=100, initial=10, label="Audit share, %")
+    audit_percent = forms.FloatField(
+        min_value=0, max_value=100, initial=10, label="Audit share, %",
+        help_text="Of the budget, drawn at random; it alone tells how many labels are wrong.",
+    )  # fmt: skip
+    repeat_percent = forms.FloatField(
+        min_value=0, max_value=20, initial=3, label="Repeats, %",
+        help_text="Added to the budget: readers meet some of their earlier recordings again, and aren't told. "
+        "Shows how often they agree with themselves.",
+    )  # fmt: skip
+    control_percent = forms.FloatField(
+        min_value=0, max_value=20, initial=0, label="Controls, %",
+        help_text="Added to the budget: recordings whose answer is known. Shows how often a reader finds it.",
+    )  # fmt: skip
     readers_per_item = forms.IntegerField(min_value=1, max_value=5, initial=1, label="Readers a recording")
     reveal = forms.ChoiceField(choices=Round.Reveal.choices, initial=Round.Reveal.AFTER_FIRST_READ)
-    seed = forms.IntegerField(min_value=0, max_value=2**32 - 1, initial=0, error_messages=WHOLE_NUMBER)
+    seed = forms.IntegerField(
+        min_value=0, max_value=2**32 - 1, initial=0, error_messages=WHOLE_NUMBER,
+        help_text="The same seed draws the same recordings.",
+    )  # fmt: skip
 
     def clean(self) -> dict[str, Any]:
-        """Return what the service takes: the audit share as a part of one."""
+        """Return what the service takes: shares as parts of one."""
         data = super().clean() or {}
-        data["audit_share"] = (data.pop("audit_percent", None) or 0) / 100
+        for name in ("audit", "repeat", "control"):
+            data[f"{name}_share"] = (data.pop(f"{name}_percent", None) or 0) / 100
         if data.get("checkpoint") is None and data.get("strategy") not in (None, Round.Strategy.RANDOM):
             self.add_error(
                 "checkpoint", "This strategy needs a checkpoint's scores; train and score first, or draw at random."
