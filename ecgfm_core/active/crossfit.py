@@ -185,7 +185,7 @@ def reduce(embeddings_ND: np.ndarray, rank_max: int = RANK_MAX) -> np.ndarray:
     """Standardised embeddings in their `rank_max` directions of most variance, float32 ``[N, R]``.
 
     Standardised is mean 0 and deviation 1 a column, clipped to 6 deviations; constant columns become 0. Where there
-    are no more columns than `rank_max` they stay as they are. Works in blocks: a million recordings take 1 GB.
+    are no more columns than `rank_max` they stay as they are. Works in blocks: beside the embeddings a million recordings take 0.6 GB.
     """
     count, width = embeddings_ND.shape
     blocks = [slice(first, first + BLOCK_ROWS) for first in range(0, count, BLOCK_ROWS)]
@@ -199,14 +199,17 @@ def reduce(embeddings_ND: np.ndarray, rank_max: int = RANK_MAX) -> np.ndarray:
     def standardised(block: slice) -> np.ndarray:
         return np.clip((embeddings_ND[block] - mean_D) / scale_D, -6.0, 6.0).astype(np.float32)
 
-    if width <= rank_max:
-        return np.concatenate([standardised(block) for block in blocks])
-    gram_DD = np.zeros((width, width))
+    directions_DR = None
+    if width > rank_max:
+        gram_DD = np.zeros((width, width))
+        for block in blocks:
+            scaled = standardised(block)
+            gram_DD += scaled.T @ scaled
+        directions_DR = np.linalg.eigh(gram_DD)[1][:, ::-1][:, : min(rank_max, count)].astype(np.float32)
+    features_NR = np.empty((count, width if directions_DR is None else directions_DR.shape[1]), dtype=np.float32)
     for block in blocks:
-        scaled = standardised(block)
-        gram_DD += scaled.T @ scaled
-    directions_DR = np.linalg.eigh(gram_DD)[1][:, ::-1][:, : min(rank_max, count)].astype(np.float32)
-    return np.concatenate([standardised(block) @ directions_DR for block in blocks])
+        features_NR[block] = standardised(block) if directions_DR is None else standardised(block) @ directions_DR
+    return features_NR
 
 
 def sample(labels_N: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, float]:

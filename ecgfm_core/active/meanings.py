@@ -36,9 +36,9 @@ class Score:
     @property
     def range(self) -> str:
         """Range and unit in words."""
-        low, high = ("" if bound is None else f"{bound:g}" for bound in (self.low, self.high))
-        words = f"{low} to {high}" if low and high else f"from {low}" if low else f"to {high}" if high else "any number"
-        return f"{words} {self.unit}".strip()
+        if self.low is None or self.high is None:
+            return f"from {self.low:g} {self.unit}".strip() if self.low is not None else f"any number of {self.unit}"
+        return f"{self.low:g} to {self.high:g} {self.unit}".strip()
 
     @property
     def help(self) -> str:
