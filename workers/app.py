@@ -41,7 +41,7 @@ app.conf.update(
             ("recover_jobs", 10.0),
             ("release_leases", 20.0),
             ("retrain_when_due", 60.0),
-            ("judge_when_due", 30.0),
+            ("measure_when_due", 30.0),
         )
     },
 )

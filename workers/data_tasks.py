@@ -2,8 +2,9 @@
 
 from celery import shared_task
 
-from annotator.models import CuratedRelease, ImportRun
-from annotator.services import checkpoints, ingest, job_state, queue, releases, watching
+from annotator.models import Checkpoint, CuratedRelease, ImportRun
+from annotator.selectors import gate, stopping
+from annotator.services import checkpoints, ingest, job_state, measuring, queue, releases, watching
 from workers import recovery
 
 
@@ -47,3 +48,18 @@ def retrain_when_due() -> None:
 def watch_folders() -> None:
     """Look for arrivals in the watch folders of prospective tests."""
     watching.look()
+
+
+@shared_task(name="judge_checkpoint")
+def judge_checkpoint(row_id: int) -> None:
+    """Compare a checkpoint with the current one on the test split."""
+    measuring.judge(checkpoint=Checkpoint.objects.get(pk=row_id))
+
+
+@shared_task(name="measure_when_due")
+def measure_when_due() -> None:
+    """Compare checkpoints whose scores, labels or rival changed; estimate what is left in rounds that were read."""
+    for round_ in stopping.due():
+        measuring.estimate(round=round_)
+    for checkpoint in gate.due():
+        measuring.judge(checkpoint=checkpoint)

@@ -14,7 +14,7 @@ from django.db import connection, transaction
 
 from annotator.models import ScoringRun
 from annotator.selectors import quality, training_pool
-from annotator.services import gate, job_state, scoring
+from annotator.services import job_state, measuring, scoring
 from annotator.services.heartbeat import Pulse, beating
 from annotator.services.prediction_copy import PredictionBatch
 from ecgfm_core import manifest, predict
@@ -35,7 +35,7 @@ def score(run: ScoringRun, attempt: int) -> None:
         with beating(run, attempt, {"message": "Doubting the given labels"}) as pulse:
             _store(run, attempt, folder, pulse)
             pulse.progress = {"message": "Comparing on the test split"}
-            gate.judge(checkpoint=run.checkpoint)
+            measuring.judge(checkpoint=run.checkpoint)
         job_state.finish(run, attempt)
         shutil.rmtree(folder, ignore_errors=True)
     else:

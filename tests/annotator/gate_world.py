@@ -5,7 +5,7 @@ import numpy as np
 from annotator.models import Checkpoint, Prediction, Recording, ScoringRun
 from annotator.models.jobs import JobState
 from annotator.selectors import gate as gates
-from annotator.services import gate
+from annotator.services import measuring
 from tests.annotator.manage_world import job_fields, training_run
 from tests.annotator.reading_world import AF, SINUS, recordings
 
@@ -54,6 +54,6 @@ def score(point: Checkpoint, rows: list[Recording], noise: float = 0.2, seed: in
 
 def judged(point: Checkpoint) -> gates.Gate:
     """Have a checkpoint judged; return its gate."""
-    gate.judge(checkpoint=point)
+    measuring.judge(checkpoint=point)
     point.refresh_from_db()
     return gates.gate(point, gates.current_checkpoint())

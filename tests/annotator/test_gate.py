@@ -7,7 +7,7 @@ from annotator.errors import HeldBack, InvalidInput, WrongState
 from annotator.models import AuditEvent, Checkpoint, Recording, Role, Round, ScoringRun
 from annotator.models.jobs import JobState
 from annotator.selectors import gate as gates
-from annotator.services import checkpoints, gate, rounds
+from annotator.services import checkpoints, measuring, rounds
 from ecgfm_core.noninferiority import Verdict
 from tests.annotator.gate_world import checkpoint, frozen_split, judged, score
 from tests.annotator.reading_world import AF, SINUS, Chosen, client, make_round, person, read, recordings, says
@@ -153,9 +153,9 @@ def reading_of(rows, boss):
 
 def test_due_names_the_current_and_newer_candidates_once_scored(rows, current):
     old = score(checkpoint(), rows)
-    gate.judge(checkpoint=current)
+    measuring.judge(checkpoint=current)
     assert gates.due() == [old]
-    gate.judge(checkpoint=old)
+    measuring.judge(checkpoint=old)
     assert gates.due() == []
     score(checkpoint(), rows[:3])
     assert len(gates.due()) == 1
@@ -190,7 +190,7 @@ def test_going_back_always_works_and_is_audited(rows, current, boss):
 
 
 def test_figures_on_the_test_split_by_label_and_subgroup(rows, current):
-    gate.judge(checkpoint=current)
+    measuring.judge(checkpoint=current)
     current.refresh_from_db()
     found = current.test_metrics
     assert (found["recordings"], found["sources"]) == (60, {"source": 60})
@@ -207,7 +207,7 @@ def test_figures_on_the_test_split_by_label_and_subgroup(rows, current):
 
 def frozen_split_settled_as_unreadable_or_unlabelled_count_for_nothing(rows, current):
     Recording.objects.filter(pk=rows[0].pk).update(source_abnormal=None)
-    gate.judge(checkpoint=current)
+    measuring.judge(checkpoint=current)
     current.refresh_from_db()
     assert current.test_metrics["abnormal"]["positives"] == 29
 

@@ -18,7 +18,7 @@ def test_the_workers_register_what_the_web_side_sends():
     assert {name for name in app.tasks if not name.startswith("celery.")} == set(jobs.TASKS)
     assert set(TASK_OF.values()) < set(jobs.TASKS)
     assert {entry["task"] for entry in app.conf.beat_schedule.values()} == {
-        "judge_when_due", "recover_jobs", "release_leases", "retrain_when_due", "watch_folders",
+        "measure_when_due", "recover_jobs", "release_leases", "retrain_when_due", "watch_folders",
     }  # fmt: skip
     for name, queue in jobs.TASKS.items():
         assert app.amqp.router.route({}, name)["queue"].name == queue

@@ -1,5 +1,7 @@
 """Checkpoints: compare, score, promote, go back."""
 
+from typing import Any
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 
@@ -16,24 +18,29 @@ GATES_SHOWN = 3
 
 @admin_page
 def checkpoints(request: HttpRequest) -> HttpResponse:
-    """The checkpoints beside the current one."""
+    """The checkpoints beside the current one, and the gate before those that could follow it."""
     found = list(manage.checkpoints())
     names, rows = compared(found)
-    current = next((row for row in found if row.state == Checkpoint.State.CURRENT), None)
-    gates = [(row, gate(row, current)) for row in shown_gates(found, current)]
-    newest = gates[0][0] if gates else None
     context = {
         "metric_names": names,
         "rows": rows,
         "can_go_back": manage.can_go_back(),
         "scoring": manage.scoring_runs(),
         "datasets": manage.datasets(),
+    }
+    return page(request, "checkpoints", context | test_split(found))
+
+
+def test_split(found: list[Checkpoint]) -> dict[str, Any]:
+    """Return what the page says of the frozen test split."""
+    current = next((row for row in found if row.state == Checkpoint.State.CURRENT), None)
+    gates = [(row, gate(row, current)) for row in shown_gates(found, current)]
+    return {
         "gates": [(row, one, sources_words(one.recordings, one.sources)) for row, one in gates],
         "gate_of": {row.pk: one for row, one in gates},
         "gate_waits": any(one.waits for _, one in gates),
-        "test_figures": test_figures(current, newest),
+        "test_figures": test_figures(current, gates[0][0] if gates else None),
     }
-    return page(request, "checkpoints", context)
 
 
 def shown_gates(found: list[Checkpoint], current: Checkpoint | None) -> list[Checkpoint]:
