@@ -34,7 +34,7 @@ def with_reader_checks(
     """
     rng = np.random.default_rng([seed, len("reader checks")])  # not the stream that drew the round
     taken = {one.id for one in chosen}
-    added = []
+    added: list[Chosen] = []
     for reader, pk in _in_turns({reader: _shuffled(own[reader], rng) for reader in sorted(own)}, rng):
         if len(added) < repeats and pk not in taken:
             added.append(Chosen(pk, 0, "repeat", REPEAT, reader))

@@ -3,12 +3,13 @@
 import collections
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from ecgfm_core.active.quotas import NONE as NO_QUOTAS
-from ecgfm_core.active.selection import Candidate, Chosen, Doubt, reason, select
+from ecgfm_core.active.selection import Candidate, Chosen, Doubt, Pool, label_error, reason, select
 from ecgfm_core.errors import ConfigError
 
 
@@ -160,3 +161,67 @@ def test_selection_and_error_injection_load_no_learning_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_another_doubted_label_comes_before_a_less_doubted_normal_or_abnormal() -> None:
+    """Both scores are cross-entropies in nats: the larger one decides."""
+    candidates = [
+        Candidate(1, False, 0.9, label_error=2.3, label_set_error=2.0),
+        Candidate(2, False, 0.05, label_error=0.05, label_set_error=2.9),
+        Candidate(3, False, 0.6, label_error=0.9),
+        Candidate(4, label_set_error=1.1),
+    ]
+    assert ids(select(candidates, 4, audit_share=0)) == [2, 1, 4, 3]
+
+
+def test_ambiguity_costs_only_where_several_readers_are_paid() -> None:
+    unclear = Candidate(1, False, 0.62, label_error=0.97, entropy=0.96)
+    clear = Candidate(2, False, 0.57, label_error=0.84, entropy=0.2)
+    assert ids(select([unclear, clear], 2, audit_share=0)) == [1, 2]
+    assert ids(select([unclear, clear], 2, audit_share=0, readers_per_item=2)) == [2, 1]
+    assert label_error(Pool.of([unclear, clear]), 2) == pytest.approx([0.97 - (0.96 * np.log(2) - 0.3), 0.84])
+
+
+@pytest.mark.parametrize(("strategy", "score"), [("committee", "epistemic"), ("novelty", "novelty")])
+def test_committee_and_novelty_take_the_largest_of_their_score(strategy: str, score: str) -> None:
+    candidates = [Candidate(n, entropy=1.0 - n / 10, **{score: n / 10}) for n in range(9)]
+    assert ids(select([*candidates, Candidate(9)], 4, strategy, audit_share=0)) == [8, 7, 6, 5]
+
+
+@pytest.mark.parametrize("strategy", ["uncertainty", "committee", "novelty"])
+def test_a_strategy_whose_score_nobody_has_is_refused(strategy: str) -> None:
+    with pytest.raises(ConfigError, match=f"strategy {strategy} needs the score"):
+        select([Candidate(1, label_error=1.0)], 1, strategy)
+
+
+def test_columns_choose_what_objects_do() -> None:
+    candidates = [
+        Candidate(
+            one.id, one.given, one.probability, one.label_error, one.entropy, centre="ab"[one.id % 2], codes=("af",)
+        )
+        for one in pool(300)
+    ]
+    columns = Pool.of(candidates)
+    assert select(columns, 60, seed=3) == select(candidates, 60, seed=3)
+    asked: list[int] = []
+    counted = replace(columns, describe=lambda ids: asked.extend(ids.tolist()) or columns.describe(ids))
+    select(counted, 60, seed=3)
+    assert len(asked) == 60  # only those chosen become objects
+
+
+def test_reasons_of_the_other_strategies() -> None:
+    said = {"votes": 9, "models": 15}
+    assert reason(Candidate(1, True, 0.6, 0.5, epistemic=0.31, **said), "committee") == (
+        "the models disagree, 0.31 of 1 bit; label says abnormal; 6 of 15 models say normal, 0.40"
+    )
+    assert reason(Candidate(1, None, 0.6, novelty=1.7, **said), "novelty") == (
+        "unlike what was read, 1.70 of the usual distance; no label; 9 of 15 models say abnormal, 0.60"
+    )
+
+
+def test_a_reason_says_that_another_label_is_in_doubt() -> None:
+    doubt = Doubt("atrial fibrillation", 0.91, given=False)
+    other = Candidate(1, True, 0.97, 0.03, votes=15, models=15, doubt=doubt, label_set_error=2.4)
+    assert reason(other, "relabel") == (
+        "label says abnormal; 15 of 15 models say abnormal, 0.97; most in doubt: atrial fibrillation 0.91 (not given)"
+    )
