@@ -13,13 +13,14 @@ TASKS = {
     "fill_round": "score",
     "score_pool": "score",
     "score_arrivals": "score",
-    "judge_checkpoint": "score",
-    "judge_when_due": "score",
+    "rerank_round": "score",
     "train": "train",
     "release_leases": "data",
     "recover_jobs": "data",
     "retrain_when_due": "data",
     "watch_folders": "data",
+    "judge_checkpoint": "data",
+    "measure_when_due": "data",
 }
 
 _client = Celery("annotator", broker=settings.BROKER_URL)

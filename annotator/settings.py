@@ -153,6 +153,7 @@ JOB_HEARTBEAT_S = env.int("JOB_HEARTBEAT_S", default=5)
 JOB_STALE_S = env.int("JOB_STALE_S", default=30)  # a silent job is given to another worker
 JOB_ATTEMPTS = env.int("JOB_ATTEMPTS", default=3)
 RETRAIN_AFTER_CORRECTIONS = env.int("RETRAIN_AFTER_CORRECTIONS", default=100)  # 0 turns the rule off
+RERANK_AFTER_CORRECTIONS = env.int("RERANK_AFTER_CORRECTIONS", default=10)  # the open round's queue; 0 turns it off
 GATE_MARGIN = env.float("GATE_MARGIN", default=0.02)  # area under the ROC curve that a promoted checkpoint may lose
 GATE_POSITIVES_MIN = env.int("GATE_POSITIVES_MIN", default=100)  # that a label needs on the test split to be judged
 TRAINING_THREADS = env.int("TRAINING_THREADS", default=1)

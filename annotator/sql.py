@@ -10,6 +10,7 @@ from django.db import connection
 from psycopg import Cursor
 
 Row = tuple[Any, ...]
+LOCKS = "SELECT pg_advisory_xact_lock(%s, %s), pg_advisory_xact_lock_shared(%s, %s)"
 
 
 def rows(statement: str, **parameters: Any) -> list[Row]:
@@ -22,10 +23,15 @@ def rows(statement: str, **parameters: Any) -> list[Row]:
         return cursor.fetchall()
 
 
-def locked_rows(statement: str, *, lock: tuple[int, int], **parameters: Any) -> list[Row]:
-    """Run a prepared statement, and in its transaction, before it sees the rows, take an advisory lock."""
+def locked_rows(
+    statement: str, *, lock: tuple[int, int], shared: tuple[int, int] = (0, 0), **parameters: Any
+) -> list[Row]:
+    """Run a prepared statement, and in its transaction, before it sees the rows, take two advisory locks.
+
+    `lock` keeps all others off, `shared` those alone who take that one for themselves.
+    """
     connection.ensure_connection()
     with connection.wrap_database_errors, connection.connection.pipeline():  # one round trip, one transaction
         rows_of_lock = Cursor(connection.connection)
-        rows_of_lock.execute("SELECT pg_advisory_xact_lock(%s, %s)", lock)
+        rows_of_lock.execute(LOCKS, (*lock, *shared))
         return rows(statement, **parameters)

@@ -27,3 +27,7 @@ class TrainingError(EcgfmError):
 
 class ReleaseError(EcgfmError):
     """A curated release that fails its own checksums or form."""
+
+
+class StoreError(EcgfmError):
+    """Files kept to save work are missing, cut short or do not fit together; they can be written again."""

@@ -2,11 +2,10 @@
 
 from celery import shared_task
 
-from annotator.models import ArrivalBatch, Checkpoint, ScoringRun, TrainingRun
-from annotator.selectors import gate
-from annotator.services import gate as service
+from annotator.models import ArrivalBatch, Reranking, ScoringRun, TrainingRun
 from annotator.services import job_state
-from workers import arriving, filling, recovery, scoring, training
+from annotator.services import reranking as rerankings
+from workers import arriving, filling, recovery, reranking, scoring, training
 
 
 @shared_task(name="train")
@@ -36,20 +35,17 @@ def score_arrivals(row_id: int) -> None:
             arriving.score(batch, attempt)
 
 
-@shared_task(name="judge_checkpoint")
-def judge_checkpoint(row_id: int) -> None:
-    """Compare a checkpoint with the current one on the test split."""
-    service.judge(checkpoint=Checkpoint.objects.get(pk=row_id))
-
-
-@shared_task(name="judge_when_due")
-def judge_when_due() -> None:
-    """Compare the checkpoints whose scores, labels or rival have changed."""
-    for checkpoint in gate.due():
-        service.judge(checkpoint=checkpoint)
-
-
 @shared_task(name="fill_round")
 def fill_round(row_id: int) -> None:
     """Choose what a round reads."""
     filling.fill(row_id)
+
+
+@shared_task(name="rerank_round")
+def rerank_round(row_id: int) -> None:
+    """Put what waits in an open round into a new order."""
+    if attempt := rerankings.take(row_id):
+        run = Reranking.objects.get(pk=row_id)
+        with recovery.words_of_failure(run, attempt):
+            reranking.rerank(run, attempt)
+        rerankings.send_waiting(run.round_id)

@@ -21,7 +21,7 @@ from ecgfm_core import manifest, predict
 from ecgfm_core.active import scores
 from ecgfm_core.active.doubt import Doubt, known
 from ecgfm_core.manifest import ManifestEntry
-from workers import processes
+from workers import embedding_files, processes
 
 
 def score(run: ScoringRun, attempt: int) -> None:
@@ -37,6 +37,7 @@ def score(run: ScoringRun, attempt: int) -> None:
             pulse.progress = {"message": "Comparing on the test split"}
             measuring.judge(checkpoint=run.checkpoint)
         job_state.finish(run, attempt)
+        embedding_files.write(run.checkpoint_id)
         shutil.rmtree(folder, ignore_errors=True)
     else:
         processes.end(run, attempt, ended)

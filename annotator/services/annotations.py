@@ -12,7 +12,7 @@ from annotator import sql
 from annotator.errors import InvalidInput, NotAllowed, NotFound, WrongState
 from annotator.models import Annotation, Draft, Mark, QueueItem, Round, User
 from annotator.selectors import items
-from annotator.services import answers, consensus, queue
+from annotator.services import answers, consensus, queue, reranking
 from annotator.services.answers import Answer
 
 Stage = Annotation.Stage
@@ -142,13 +142,15 @@ def _submit_final(item: QueueItem, reader: User, answer: Answer, key: UUID) -> A
     corrects = consensus.corrects(item.round, item.recording, annotation) if alone and counted else None
     if alone and not answer.marks:
         _store(FINAL, annotation, corrects=corrects)
-        return annotation
-    with transaction.atomic():
-        consensus.lock_copies(item)
-        _store(FINAL, annotation, corrects=corrects)
-        _mark(annotation, answer)
-        if not alone:
-            consensus.conclude(item.round, item.recording)
+    else:
+        with transaction.atomic():
+            consensus.lock_copies(item)
+            _store(FINAL, annotation, corrects=corrects)
+            _mark(annotation, answer)
+            if not alone:
+                consensus.conclude(item.round, item.recording)
+    if corrects:
+        reranking.corrected(item.round)
     return annotation
 
 

@@ -20,6 +20,7 @@ from annotator.errors import WrongState
 from annotator.models import Adjudication, Annotation, Consensus, QueueItem, Recording, Round
 from annotator.models.annotations import Overall, Reading
 from annotator.selectors import readings, schemes
+from annotator.services import reranking
 
 OPEN = (QueueItem.State.WAITING, QueueItem.State.CLAIMED)
 HELD_BEFORE = """
@@ -93,7 +94,7 @@ def write(
     adjudication: Adjudication | None = None,
 ) -> Consensus:
     """Write what holds from now on, and whether it corrects what held before the round."""
-    return Consensus.objects.create(
+    written = Consensus.objects.create(
         round=round,
         recording=recording,
         scheme_id=round.scheme_id,
@@ -105,6 +106,9 @@ def write(
         text=reading.text,
         corrects=corrects(round, recording, reading),
     )
+    if written.corrects:
+        reranking.corrected(round)
+    return written
 
 
 def corrects(round: Round, recording: Recording, reading: Reading) -> bool:

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from annotator import jobs
 from annotator.errors import WrongState
-from annotator.models import ArrivalBatch, CuratedRelease, ImportRun, ScoringRun, TrainingRun
+from annotator.models import ArrivalBatch, CuratedRelease, ImportRun, Reranking, ScoringRun, TrainingRun
 from annotator.models.jobs import Job, JobState
 
 TASK_OF: dict[type[Job], str] = {
@@ -19,6 +19,7 @@ TASK_OF: dict[type[Job], str] = {
     TrainingRun: "train",
     ScoringRun: "score_pool",
     ArrivalBatch: "score_arrivals",
+    Reranking: "rerank_round",
     CuratedRelease: "build_release",
 }
 HELD = (JobState.RUNNING, JobState.CANCELLING)

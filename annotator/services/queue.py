@@ -17,6 +17,7 @@ TRIES = 3
 SKIP_REASON_MAX = 300
 RANK_MAX = 2**31 - 1
 READER_LOCK = 7001  # first half of the advisory lock that a reader's own claims queue up on
+ORDER_LOCK = (7001, -1)  # shared by claims; who writes a queue's order has it alone, so that no claim finds all locked
 
 # A lock (READER_LOCK) puts one reader's tabs in line. Two partial indexes give the order: item_waiting of what anybody
 # may read, item_reserved of what waits for this reader alone. Of the first, only what stands before the reader's next
@@ -75,7 +76,9 @@ def claim_next(*, reader: User, round: Round | None = None) -> QueueItem | None:
         raise WrongState(f"{round} is {round.state}; only an open round is read.")
     for attempt in range(TRIES):
         try:
-            found = sql.locked_rows(CLAIM, lock=(READER_LOCK, reader.pk), **claim_parameters(reader, round))
+            found = sql.locked_rows(
+                CLAIM, lock=(READER_LOCK, reader.pk), shared=ORDER_LOCK, **claim_parameters(reader, round)
+            )
         except IntegrityError:  # another tab of this reader has just taken a copy of the same recording
             continue
         if found:
