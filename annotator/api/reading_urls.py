@@ -4,7 +4,7 @@ from typing import Any
 
 from django.urls import path
 
-from annotator.api import adjudications, annotations, claims, rounds, scheme
+from annotator.api import adjudications, annotations, claims, known_answers, rounds, scheme
 
 urlpatterns: list[Any] = [
     path("claims", claims.Claims.as_view(), name="api-claims"),
@@ -32,6 +32,7 @@ urlpatterns: list[Any] = [
         adjudications.HeartbeatAdjudication.as_view(),
         name="api-adjudication-heartbeat",
     ),
+    path("recordings/<int:pk>/known-answer", known_answers.KnownAnswer.as_view(), name="api-known-answer"),
     path("rounds", rounds.Rounds.as_view(), name="api-rounds"),
     path("rounds/<int:pk>", rounds.RoundDetail.as_view(), name="api-round"),
     path("rounds/<int:pk>/fill", rounds.FillRound.as_view(), name="api-round-fill"),

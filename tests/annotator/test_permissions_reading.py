@@ -27,6 +27,8 @@ MAY = {
     ("api-adjudication-settle", "post"): {JUDGE},
     ("api-adjudication-give-back", "post"): {JUDGE},
     ("api-adjudication-heartbeat", "post"): {JUDGE},
+    ("api-known-answer", "put"): {ADMIN},
+    ("api-known-answer", "delete"): {ADMIN},
     ("api-rounds", "get"): {ADMIN, JUDGE},
     ("api-rounds", "post"): {ADMIN},
     ("api-round", "get"): {ADMIN, JUDGE},
