@@ -10,6 +10,7 @@ from annotator.models import Annotation, Mark, QueueItem, Role, Round
 from annotator.models.annotations import Overall
 from annotator.selectors import readings
 from annotator.services.answers import QUALIFIERS, Answer, MarkAnswer, Statement
+from ecgfm_core.active import meanings
 
 
 class StatementSerializer(s.Serializer[Any]):
@@ -139,6 +140,17 @@ class ModelLabelSerializer(s.Serializer[Any]):
     probability = s.FloatField()
 
 
+class ScoreSerializer(s.Serializer[Any]):
+    """A score of a recording and what it means."""
+
+    name = s.ChoiceField(choices=meanings.NAMES)
+    title = s.CharField()
+    value = s.FloatField()
+    meaning = s.CharField()
+    range = s.CharField(help_text="With the unit.")
+    read_first = s.CharField(help_text="Which end gains most from a reader; blank where neither does.")
+
+
 class ModelSerializer(s.Serializer[Any]):
     """What the round's checkpoint says."""
 
@@ -146,6 +158,7 @@ class ModelSerializer(s.Serializer[Any]):
     abnormal_probability = s.FloatField()
     labels = ModelLabelSerializer(many=True)
     text = s.CharField()
+    scores = ScoreSerializer(many=True, help_text="Why the recording may be worth a reader; none where chance drew it.")
 
 
 class EarlierConsensusSerializer(s.Serializer[Any]):

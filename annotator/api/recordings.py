@@ -3,10 +3,10 @@
 import gzip
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 from django.http import HttpResponse, HttpResponseBase, HttpResponseNotModified
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import generics
 from rest_framework import serializers as s
 from rest_framework.request import Request
@@ -15,10 +15,11 @@ from rest_framework.views import APIView
 from annotator.api.job_base import AnyContent, Newest
 from annotator.api.reading_base import person
 from annotator.errors import NotFound
-from annotator.models import Dataset, Recording, Role, SourceLabel, Waveform
+from annotator.models import Dataset, Prediction, Recording, Role, SourceLabel, Waveform
 from annotator.permissions import roles
 from annotator.selectors import waveforms
 from ecgfm_core import waveform
+from ecgfm_core.active import meanings
 
 COMPRESSION = 1  # measured: levels above cost more time than the bytes they save take to send
 
@@ -45,6 +46,29 @@ class GivenLabelSerializer(s.ModelSerializer[SourceLabel]):
     class Meta:
         model = SourceLabel
         fields: tuple[str, ...] = ("system", "source_code", "code", "likelihood")
+
+
+class PredictionSerializer(s.ModelSerializer[Prediction]):
+    """What one checkpoint said of a recording: the scores say who would gain from a reader."""
+
+    label_probabilities = s.SerializerMethodField()
+    label_error_detail = s.DictField(read_only=True, help_text="Votes and the label most in doubt.")
+
+    class Meta:
+        model = Prediction
+        fields: tuple[str, ...] = (
+            "checkpoint",
+            "abnormal_probability",
+            "label_probabilities",
+            *meanings.NAMES,
+            "label_error_detail",
+            "generated_text",
+        )
+
+    @extend_schema_field(s.DictField(child=s.FloatField(), help_text="By code."))
+    def get_label_probabilities(self, said: Prediction) -> dict[str, float]:
+        """Return the probability of each code."""
+        return dict(zip(said.checkpoint.label_codes, said.label_probabilities, strict=True))
 
 
 class StoredRecordingSerializer(s.ModelSerializer[Recording]):
@@ -75,12 +99,18 @@ class StoredRecordingSerializer(s.ModelSerializer[Recording]):
 
 
 class StoredRecordingDetailSerializer(StoredRecordingSerializer):
-    """A recording with what came with it."""
+    """A recording with what came with it and what each checkpoint said of it."""
 
     source_labels = GivenLabelSerializer(many=True, read_only=True)
+    predictions = PredictionSerializer(many=True, read_only=True)
 
     class Meta(StoredRecordingSerializer.Meta):
-        fields: tuple[str, ...] = (*StoredRecordingSerializer.Meta.fields, "report_text", "source_labels")
+        fields: tuple[str, ...] = (
+            *StoredRecordingSerializer.Meta.fields,
+            "report_text",
+            "source_labels",
+            "predictions",
+        )
 
 
 @extend_schema_view(get=extend_schema(parameters=[OpenApiParameter("dataset", int, description="Id of a dataset.")]))
@@ -99,11 +129,17 @@ class Recordings(generics.ListAPIView[Recording]):
 
 
 class RecordingDetail(generics.RetrieveAPIView[Recording]):
-    """One recording with its source labels and text."""
+    """One recording with its source labels, its text and its predictions."""
 
     permission_classes = (roles(Role.ADMIN),)
     serializer_class = StoredRecordingDetailSerializer
-    queryset = Recording.objects.select_related("dataset", "waveform").prefetch_related("source_labels")
+    queryset = Recording.objects.select_related("dataset", "waveform").prefetch_related(
+        "source_labels",
+        Prefetch(
+            "predictions",
+            Prediction.objects.defer("embedding").select_related("checkpoint").order_by("checkpoint"),
+        ),
+    )
 
 
 class DatasetSerializer(s.ModelSerializer[Dataset]):

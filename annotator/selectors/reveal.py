@@ -3,7 +3,7 @@
 from typing import Any
 
 from annotator.models import Checkpoint, Consensus, Prediction, QueueItem, Recording, Round
-from annotator.selectors import schemes
+from annotator.selectors import schemes, scores
 
 LABELS_SHOWN = 6
 PROBABILITY_SHOWN = 0.05
@@ -21,6 +21,8 @@ def reveal(item: QueueItem) -> dict[str, Any]:
         known["consensus"] = None
     if item.origin == QueueItem.Origin.STRATEGY:
         return {**known, "reason": item.reason, "origin": item.origin}
+    if known["model"] is not None:
+        known["model"]["scores"] = []  # no score chose it, and some tell what readers said before
     return {**known, "reason": RANDOM_REASON, "origin": QueueItem.Origin.AUDIT}
 
 
@@ -71,6 +73,7 @@ def _model(recording: Recording, round: Round) -> dict[str, Any] | None:
         "abnormal_probability": prediction.abnormal_probability,
         "labels": _likeliest(prediction, prediction.checkpoint, round.scheme_id),
         "text": prediction.generated_text,
+        "scores": scores.shown(prediction),
     }
 
 

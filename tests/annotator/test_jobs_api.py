@@ -8,11 +8,22 @@ import numpy as np
 import pytest
 from django.core.management import call_command
 
-from annotator.models import AuditEvent, Checkpoint, Dataset, ImportRun, Recording, Role, TrainingRun, Waveform
+from annotator.models import (
+    AuditEvent,
+    Checkpoint,
+    Dataset,
+    ImportRun,
+    Prediction,
+    Recording,
+    Role,
+    TrainingRun,
+    Waveform,
+)
 from annotator.models.jobs import JobState
 from annotator.services import queue
 from annotator.services.schemes import ensure_scheme
 from ecgfm_core import waveform
+from ecgfm_core.active import meanings
 from tests.annotator.reading_world import client, make_round, person, read, recordings, says
 
 pytestmark = pytest.mark.django_db
@@ -94,7 +105,23 @@ def test_recordings_are_listed_by_dataset_without_their_patients(admin):
     assert detail["source_labels"][0]["code"] == "426783006"
     assert detail["pseudonym"] == f"R-{rows[0].pk}"
     assert "secret" not in str(found) + str(detail)
+    assert detail["predictions"] == []
     assert admin.get("/api/v1/recordings?dataset=99999").json()["results"] == []
+
+
+def test_a_recording_shows_what_each_checkpoint_said_of_it(admin):
+    [row] = recordings(1)
+    made = checkpoint()
+    Prediction.objects.create(
+        checkpoint=made, recording=row, abnormal_probability=0.9, label_probabilities=[0.7] * len(made.label_codes),
+        entropy=0.5, label_error=2.5, label_error_detail={"votes": 14, "models": 15}, embedding=[0.0] * 4,
+    )  # fmt: skip
+    [said] = admin.get(f"/api/v1/recordings/{row.pk}").json()["predictions"]
+    assert (said["checkpoint"], said["label_error"], said["aum"]) == (made.pk, 2.5, None)
+    assert said["label_probabilities"] == dict.fromkeys(made.label_codes, 0.7)
+    assert said["label_error_detail"] == {"votes": 14, "models": 15}
+    assert set(meanings.NAMES) < set(said)
+    assert "embedding" not in said
 
 
 def test_an_import_by_path_and_what_is_refused(admin, settings):

@@ -4,7 +4,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from annotator.models import Annotation, Consensus, Draft, QueueItem
+from annotator.models import Annotation, Consensus, Draft, Prediction, QueueItem
+from ecgfm_core.active import meanings
+from tests.annotator.manage_world import checkpoint
 from tests.annotator.reading_world import AF, LBBB, SINUS, body, client, make_round, person
 
 pytestmark = pytest.mark.django_db
@@ -33,6 +35,33 @@ def test_claim_first_read_reveal_final_read():
     assert final.status_code == 201, final.json()
     assert final.json()["annotation"]["overall"] == "abnormal"
     assert Consensus.objects.get().corrects
+
+
+def test_the_reveal_tells_the_scores_behind_the_choice_and_what_they_mean():
+    turn = make_round(2, reveal="after_first_read", audit=1)
+    point = checkpoint("current")
+    Prediction.objects.bulk_create(
+        Prediction(
+            checkpoint=point, recording=item.recording, abnormal_probability=0.9, label_probabilities=[0.7],
+            embedding=[0.0] * 4, entropy=0.5, label_error=3.25, aum=-0.5, kl_disagreement=0.1, quality=1.0,
+        )
+        for item in turn.items.all()
+    )  # fmt: skip
+    api, shown = client(person("ann")), []
+    for _ in range(2):
+        item = api.post("/api/v1/claims").json()["item"]
+        assert "3.25" not in str(item)
+        first = api.post(f"/api/v1/claims/{item['id']}/first-read", body(AF), format="json")
+        shown.append(first.json()["reveal"])
+        api.post(f"/api/v1/claims/{item['id']}/final-read", body(AF), format="json")
+    by_score, by_chance = shown
+    scores = {one["name"]: one for one in by_score["model"]["scores"]}
+    assert list(scores) == ["label_error", "aum", "entropy", "quality"]
+    assert scores["label_error"]["value"] == 3.25
+    assert scores["label_error"]["meaning"] == meanings.BY_NAME["label_error"].meaning
+    assert scores["aum"]["read_first"] == "low = read first"
+    assert by_chance["model"]["abnormal_probability"] == 0.9
+    assert by_chance["model"]["scores"] == []
 
 
 def test_the_reveal_can_not_be_had_before_the_first_read():

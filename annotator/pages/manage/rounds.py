@@ -1,5 +1,7 @@
 """Rounds: plan, fill, open, follow, close, report."""
 
+from typing import Any
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
@@ -7,11 +9,15 @@ from django.shortcuts import get_object_or_404, redirect
 from annotator.models import Checkpoint, Round
 from annotator.pages.manage.base import AdminRequest, action, admin_page, attempt, page, paged
 from annotator.pages.manage.forms import RoundForm
-from annotator.pages.manage.report import report_lines
-from annotator.selectors import manage
+from annotator.pages.manage.report import report_sections
+from annotator.pages.manage.stopping import stop_words
+from annotator.pages.manage.test_figures import test_figures
+from annotator.selectors import manage, scores
 from annotator.selectors import rounds as selectors
+from annotator.selectors.model_metrics import before_and_after
 from annotator.selectors.progress import progress
 from annotator.services import rounds as service
+from ecgfm_core.active import meanings
 
 
 @admin_page
@@ -32,10 +38,23 @@ def round_(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "round": row,
         "progress": progress(row),
-        "items": manage.first_items(row),
-        "report": report_lines(row.report),
+        **_first_items(row),
+        "meanings": meanings.SCORES,
+        "report": report_sections(row.report, row.estimate),
+        "stop": stop_words(row.estimate),
+        "test_figures": test_figures(*before_and_after(row)) if row.report else None,
     }
     return page(request, "round", context)
+
+
+def _first_items(row: Round) -> dict[str, Any]:
+    """Return what a page shows of the first items: each with its scores, and which scores there are."""
+    items = list(manage.first_items(row))
+    found = scores.listed(row, [item.recording_id for item in items])
+    return {
+        "scored": [(item, found.get(item.recording_id, {})) for item in items],
+        "listed": scores.LISTED if found else (),
+    }
 
 
 @action("manage-round/")

@@ -65,11 +65,27 @@ function model({ checkpoint, abnormal_probability: abnormal, labels, text }, fir
   return made;
 }
 
+/** The scores behind the reason, folded away: a name, a figure, and what it means. */
+function scores(all) {
+  const rows = all.map(({ title, value, meaning, range, read_first: first }) =>
+    h(
+      "li",
+      { class: "score", title: [range, first].filter(Boolean).join("; ") },
+      h("span", { class: "score-name", text: title }),
+      h("span", { class: "score-value", text: value.toFixed(2) }),
+      h("span", { class: "score-meaning soft small", text: meaning }),
+    ),
+  );
+  return h("details", { class: "scores" }, h("summary", { text: "Scores" }), h("ul", {}, ...rows));
+}
+
 /** Fill `root` with a reveal (as the API gives it) for someone whose first read held the statements `first`. */
 export function showReveal(root, reveal, first, { onUseText }) {
+  const said = reveal.model?.scores || [];
+  const behind = said.length ? [scores(said)] : [];
   const why = reveal.reason
-    ? [h("section", { class: "why" }, h("h2", { text: "Why this one" }), h("p", { text: reveal.reason }))]
+    ? [h("section", { class: "why" }, h("h2", { text: "Why this one" }), h("p", { text: reveal.reason }), ...behind)]
     : [];
-  const said = reveal.model ? model(reveal.model, first, onUseText) : section("Model", "", h("p", { class: "soft", text: "no checkpoint has scored this recording" }));
-  root.replaceChildren(...why, ...onFile(reveal), said);
+  const modelSaid = reveal.model ? model(reveal.model, first, onUseText) : section("Model", "", h("p", { class: "soft", text: "no checkpoint has scored this recording" }));
+  root.replaceChildren(...why, ...onFile(reveal), modelSaid);
 }
