@@ -8,11 +8,10 @@ from typing import Any
 
 from django.db.models import Count
 
-from annotator.models import Adjudication, Annotation, Consensus, QueueItem, Round
+from annotator.models import Adjudication, Annotation, Consensus, Prediction, QueueItem, Recording, Round
+from annotator.models.annotations import Overall
 from annotator.selectors import reliability
-from annotator.selectors.shares import cohen_kappa, share
-
-Answered = tuple[int, str, frozenset[str]]  # reader, overall, codes
+from annotator.selectors.shares import cohen_kappa, krippendorff_alpha, share
 
 
 def report(round: Round) -> dict[str, Any]:
@@ -84,36 +83,67 @@ def readers(round: Round, finals: Iterable[Annotation]) -> list[dict[str, Any]]:
 
 
 def agreement(finals: Iterable[Annotation]) -> dict[str, Any]:
-    """Return how often two readers of one recording said the same, with Cohen's kappa of overall.
+    """Return how often two readers of one recording said the same, beyond chance a pair of readers and over all.
 
-    The pairs are ordered by reader, so that with two readers the kappa is theirs; with more it mixes their pairs.
+    `pairs` holds Cohen's kappa of overall for each two readers who share recordings; `alpha_overall` is Krippendorff's
+    alpha over all readers.
     """
-    of_recording: dict[int, list[Answered]] = defaultdict(list)
+    of_recording: dict[int, list[Annotation]] = defaultdict(list)
     for read in finals:
-        codes = frozenset(statement["code"] for statement in read.statements)
-        of_recording[read.recording_id].append((read.reader_id, read.overall, codes))
-    pairs = [pair for answers in of_recording.values() for pair in combinations(sorted(answers, key=_reader), 2)]
+        of_recording[read.recording_id].append(read)
+    both = [two for reads in of_recording.values() for two in combinations(sorted(reads, key=_reader), 2)]
+    of_pair: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+    for first, second in both:
+        of_pair[first.reader.username, second.reader.username].append((first.overall, second.overall))
     return {
-        "overall": share(sum(first[1] == second[1] for first, second in pairs), len(pairs)),
-        "statements": share(sum(first[2] == second[2] for first, second in pairs), len(pairs)),
-        "kappa_overall": cohen_kappa([(first[1], second[1]) for first, second in pairs]),
+        "overall": share(sum(first.overall == second.overall for first, second in both), len(both)),
+        "statements": share(sum(_codes(first) == _codes(second) for first, second in both), len(both)),
+        "alpha_overall": krippendorff_alpha([[read.overall for read in reads] for reads in of_recording.values()]),
+        "pairs": [
+            {
+                "readers": list(names),
+                "overall": share(sum(first == second for first, second in said), len(said)),
+                "kappa_overall": cohen_kappa(said),
+            }
+            for names, said in sorted(of_pair.items())
+        ],
     }
 
 
-def _reader(answer: Answered) -> int:
-    return answer[0]
+def _reader(read: Annotation) -> int:
+    return read.reader_id
+
+
+def _codes(read: Annotation) -> set[str]:
+    return {statement["code"] for statement in read.statements}
 
 
 def anchoring(round: Round, finals: Iterable[Annotation]) -> dict[str, Any]:
-    """Return how often the final read differs from the blind first one of the same reader."""
+    """Return how often the final read differs from the blind first one of the same reader, and ends at what was shown.
+
+    `to_file` and `to_model`: of the changes of overall, those to what the label on file and the model said.
+    """
     first = Annotation.objects.filter(item__round=round, stage=Annotation.Stage.FIRST)
     firsts = {
         (read.item_id, read.reader_id): read for read in first.only("item_id", "reader_id", "overall", "statements")
     }
     both = [(firsts[key], read) for read in finals if (key := (read.item_id, read.reader_id)) in firsts]
+    changed = [read for blind, read in both if blind.overall != read.overall]
+    on_file, model = _shown(round, [read.recording_id for read in changed])
     return {
+        "to_file": share(sum(read.overall == on_file.get(read.recording_id) for read in changed), len(changed)),
+        "to_model": share(sum(read.overall == model.get(read.recording_id) for read in changed), len(changed)),
         "overall_changed": share(sum(a.overall != b.overall for a, b in both), len(both)),
-        "statements_changed": share(
-            sum({s["code"] for s in a.statements} != {s["code"] for s in b.statements} for a, b in both), len(both)
-        ),
+        "statements_changed": share(sum(_codes(a) != _codes(b) for a, b in both), len(both)),
     }
+
+
+def _shown(round: Round, recordings: list[int]) -> tuple[dict[int, str], dict[int, str]]:
+    """Return what the source label and the round's checkpoint say of these recordings, as a reader would say it."""
+    words = {True: Overall.ABNORMAL.value, False: Overall.NORMAL.value}
+    rows = Recording.objects.filter(pk__in=recordings, source_abnormal__isnull=False)
+    said = Prediction.objects.filter(checkpoint=round.checkpoint_id, recording__in=recordings)
+    return (
+        {pk: words[abnormal] for pk, abnormal in rows.values_list("pk", "source_abnormal")},
+        {pk: words[score > 0.5] for pk, score in said.values_list("recording", "abnormal_probability")},
+    )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 
-from annotator.models import Checkpoint, Dataset
+from annotator.models import Checkpoint, Dataset, Round
 from annotator.selectors import prospective, test_split
 from annotator.selectors.test_split import Said
 from ecgfm_core import model_metrics, noninferiority
@@ -87,6 +87,12 @@ def comparison(candidate: Checkpoint, current: Checkpoint) -> Json:
     )
     shown = [asdict(line) for line in lines]
     return {"basis": basis, "recordings": len(old.ids_N), "sources": truth.sources, "missing": 0, "lines": shown}
+
+
+def before_and_after(round_: Round) -> tuple[Checkpoint | None, Checkpoint | None]:
+    """Return the checkpoint that a round chose by, and the first that was trained on the round's corrections."""
+    trained = Checkpoint.objects.filter(provenance__rounds__contains=[round_.number]).select_related("run")
+    return round_.checkpoint, trained.order_by("pk").first()
 
 
 def _columns(said: Said, own_codes: list[str], ids_N: np.ndarray, codes: list[str]) -> np.ndarray:

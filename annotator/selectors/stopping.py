@@ -50,7 +50,7 @@ def estimate(round_: Round) -> Json:
     corrected, audited = int(reads.corrected_N[audit_N].sum()), int(audit_N.sum())
     left = stopping.remaining_errors(reads, score_U, count_U, reader_error=error or 0.0)
     next_K = _next_scores(round_) if scored else np.empty(0)
-    remaining = _json(left.combined or left.audit)
+    remaining = _json(left.combined if left.audit else None)  # unaudited, nothing is claimed
     return {
         "reads": counted(round_).count(),
         "pool": pool,
@@ -60,7 +60,7 @@ def estimate(round_: Round) -> Json:
         "before": _json(audit_error_rate(corrected, audited, pool, error or 0.0)),
         "remaining": remaining,
         "after": [(end + (error or 0.0) * (pool - unread)) / pool for end in remaining] if remaining else None,
-        "by": "audit and scores" if left.combined else "audit alone",
+        "by": "audit and scores" if left.model else "audit alone",
         "next": _json(stopping.expected_yield(reads, next_K, reader_error=error or 0.0)) if len(next_K) else None,
         "next_reads": len(next_K),
         "random": [NEXT_READS * end / unread for end in remaining] if remaining and unread else None,

@@ -7,7 +7,6 @@ import pytest
 from annotator.models import Checkpoint, Consensus, ImportRun, Round, ScoringRun, TrainingRun
 from annotator.pages.manage.compare import compared
 from annotator.pages.manage.next_step import next_step
-from annotator.pages.manage.report import report_lines
 from annotator.selectors.loop import Loop, loop
 from annotator.selectors.manage import CURVE_POINTS, curves
 from annotator.templatetags.manage_words import facts, figure, lasting, metric, progress_words, share_done
@@ -90,22 +89,6 @@ def test_checkpoints_differ_from_the_current_one():
     assert second.cells[0].difference == pytest.approx(0.03)
     assert first.cells[0].difference is None
     assert compared([]) == ([], [])
-
-
-def test_a_report_says_shares_with_counts_and_intervals():
-    share = {"count": 3, "of": 8, "share": 0.375, "interval_95": [0.137, 0.694]}
-    none = {"count": 0, "of": 0, "share": None, "interval_95": None}
-    report = {
-        "corrections": share, "error_rate": none, "overall": {"normal": 5, "abnormal": 3},
-        "agreement": {"overall": share, "kappa_overall": 0.5}, "readers": [{"reader": "ada", "answers": 8,
-        "median_s": 31.2}],
-    }  # fmt: skip
-    lines = {line.name: line.value for line in report_lines(report)}
-    assert lines["Corrected"] == "37.5 % (3 of 8; 95 % interval 13.7 to 69.4 %)"
-    assert lines["Results"] == "3 abnormal, 5 normal"
-    assert lines["Cohen's kappa, normal or abnormal"] == "0.50"
-    assert "Wrong labels in the pool" not in lines
-    assert report_lines({}) == []
 
 
 def test_words_for_progress_time_and_figures():

@@ -141,7 +141,9 @@ def test_the_report_tells_precision_from_the_error_rate():
     assert (report["error_rate"]["count"], report["error_rate"]["of"]) == (1, 4)
     assert report["error_rate"]["interval_95"] == pytest.approx([0.0456, 0.6994], abs=1e-4)
     assert report["agreement"]["overall"]["share"] == pytest.approx(0.9)
-    assert report["agreement"]["kappa_overall"] == pytest.approx(0.7826, abs=1e-4)
+    (pair,) = report["agreement"]["pairs"]
+    assert pair["readers"] == ["ann", "bob"]
+    assert pair["kappa_overall"] == pytest.approx(0.7826, abs=1e-4)
     assert report["anchoring"]["overall_changed"]["count"] == 2
     assert report["readers"][0] == {"reader": "ann", "answers": 10, "median_s": 6.0}
     cem = person("cem", Role.ADJUDICATOR)

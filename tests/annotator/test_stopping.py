@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from annotator.models import Checkpoint, Consensus, Prediction, QueueItem, Round, ScoringRun
 from annotator.models.jobs import JobState
-from annotator.pages.manage.report import stop_words
+from annotator.pages.manage.stopping import stop_words
 from annotator.selectors import stopping
 from annotator.services import measuring
 from ecgfm_core.active.stopping import Reads, audit_error_rate, expected_yield, remaining_errors

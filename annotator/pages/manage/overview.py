@@ -4,6 +4,7 @@ from django.http import HttpRequest, HttpResponse
 
 from annotator.pages.manage.base import admin_page, page, paged
 from annotator.pages.manage.next_step import next_step
+from annotator.pages.manage.stopping import stop_words
 from annotator.selectors import manage
 from annotator.selectors.loop import fresh_failures, jobs_under_way, loop
 
@@ -12,8 +13,9 @@ from annotator.selectors.loop import fresh_failures, jobs_under_way, loop
 def overview(request: HttpRequest) -> HttpResponse:
     """What runs, what waits, and the next step."""
     state = loop()
+    stop = stop_words(state.round.estimate) if state.round else None
     context = {"loop": state, "next": next_step(state), "jobs": jobs_under_way(), "failures": fresh_failures()}
-    return page(request, "overview", context)
+    return page(request, "overview", context | {"stop": stop})
 
 
 @admin_page

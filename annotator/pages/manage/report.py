@@ -1,7 +1,10 @@
-"""A round's report in words and numbers, each share with its 95 % interval."""
+"""A round's report in words and numbers, each share with its 95 % interval; what was not measured is said so."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -13,92 +16,120 @@ class Line:
     note: str = ""
 
 
-# Key in the report, its words, and what the figure means.
-SHARES = (
-    (("corrections",), "Corrected", "of the recordings with a result"),
-    (("precision",), "Wrong labels among the chosen", "how well the strategy found errors"),
-    (("error_rate",), "Wrong labels in the pool", "estimated from the audit share alone"),
-    (("agreement", "overall"), "Readers agree on normal or abnormal", "pairs of answers on one recording"),
-    (("agreement", "statements"), "Readers agree on every statement", "pairs of answers on one recording"),
-    (("anchoring", "overall_changed"), "Normal or abnormal changed after the reveal", "final against blind first read"),
-    (("anchoring", "statements_changed"), "Statements changed after the reveal", "final against blind first read"),
-)
+@dataclass(frozen=True)
+class Section:
+    """Lines on one question."""
+
+    title: str
+    lines: list[Line]
 
 
-def report_lines(report: dict[str, Any]) -> list[Line]:
-    """Return the lines of a report; none before the round is closed."""
+def report_sections(report: Json, estimate: Json) -> list[Section]:
+    """Return a report's sections; none before the round is closed."""
     if not report:
         return []
-    lines = [line for path, name, note in SHARES if (line := _share(_at(report, path), name, note))]
-    kappa = _at(report, ("agreement", "kappa_overall"))
-    if isinstance(kappa, int | float):
-        lines.append(Line("Cohen's kappa, normal or abnormal", f"{kappa:.2f}"))
+    parts = (("Labels", _labels(report, estimate)), ("Readers", _readers(report)), ("Reveal", _reveal(report)))
+    return [Section(title, lines) for title, found in parts if (lines := list(found))]
+
+
+def _labels(report: Json, estimate: Json) -> Iterator[Line]:
+    yield _before(report, estimate)
+    yield _after(report, estimate)
+    yield from _shares(
+        report,
+        (("corrections",), "Corrected", "of the recordings with a result"),
+        (("precision",), "Wrong labels among the chosen", "how well the strategy found errors"),
+    )
     for key, name in (("overall", "Results"), ("sources", "Settled by"), ("adjudications", "Adjudications")):
         if found := report.get(key):
-            lines.append(Line(name, ", ".join(f"{value:,} {word}" for word, value in sorted(found.items()))))
+            yield Line(name, ", ".join(f"{value:,} {word}" for word, value in sorted(found.items())))
+
+
+def _before(report: Json, estimate: Json) -> Line:
+    name, audited = "Wrong labels before", report.get("error_rate") or {}
+    if not audited.get("of"):
+        return Line(name, "Not known", "no recording of an audit share was read")
+    figure = estimate.get("before") or [audited["share"], *audited["interval_95"]]
+    return Line(name, _percent(figure), f"{audited['count']:,} of {audited['of']:,} drawn at random were wrong")
+
+
+def _after(report: Json, estimate: Json) -> Line:
+    name = "Wrong labels after"
+    if not (report.get("error_rate") or {}).get("of"):
+        return Line(name, "Not known", "no recording of an audit share was read")
+    if not estimate.get("after"):
+        return Line(name, "Being estimated", "by a worker, within a minute")
+    error = estimate["reader_error"]
+    read = "count as right" if error is None else f"count as wrong in {100 * error:.1f} %, as readers are on controls"
+    unread = f"{estimate['remaining'][0]:,.0f} of {estimate['unread']:,} unread, by {estimate['by']}"
+    return Line(name, _percent(estimate["after"]), f"estimated: {unread}; the {estimate['read']:,} read {read}")
+
+
+def _readers(report: Json) -> Iterator[Line]:
     for reader in report.get("readers", []):
         time = f"{reader['median_s']:.0f} s a recording (median)"
-        lines.append(Line(f"Reader {reader['reader']}", f"{reader['answers']:,} answers", time))
-    return lines
+        yield Line(f"Reader {reader['reader']}", f"{reader['answers']:,} answers", time)
+    yield from _shares(
+        report,
+        (("agreement", "overall"), "Readers agree on normal or abnormal", "pairs of answers on one recording"),
+        (("agreement", "statements"), "Readers agree on every statement", "pairs of answers on one recording"),
+    )
+    pairs = _at(report, ("agreement", "pairs")) or []
+    for pair in pairs:
+        kappa = "not defined: all say the same" if pair["kappa_overall"] is None else f"{pair['kappa_overall']:.2f}"
+        note = f"normal or abnormal, {pair['overall']['of']:,} recordings"
+        yield Line(f"Cohen's kappa, {' and '.join(pair['readers'])}", kappa, note)
+    alpha = _at(report, ("agreement", "alpha_overall"))
+    if len(pairs) > 1 and alpha is not None:
+        yield Line("Krippendorff's alpha, all readers", f"{alpha:.2f}", "normal or abnormal")
+    yield from _measured(report, "self_agreement", "Readers agree with themselves", "on repeats, normal or abnormal")
+    yield from _shares(
+        report, (("self_agreement", "blind_overall"), "With themselves, blind", "first reads of the same repeats")
+    )
+    yield from _measured(report, "control_accuracy", "Right on controls", "normal or abnormal as known")
 
 
-def _at(report: dict[str, Any], path: tuple[str, ...]) -> Any:
+def _measured(report: Json, key: str, name: str, note: str) -> Iterator[Line]:
+    """Yield a share over all readers and a reader each, or that the round held nothing to measure it by."""
+    found = report.get(key) or {}
+    if not (found.get("overall") or {}).get("of"):
+        yield Line(name, "Not measured", "the round held no repeats" if "self" in key else "the round held no controls")
+        return
+    yield _share(found["overall"], name, note)
+    if len(found["readers"]) > 1:
+        for one in found["readers"]:
+            yield _share(one["overall"], f"{name}: {one['reader']}", "")
+
+
+def _reveal(report: Json) -> Iterator[Line]:
+    yield from _shares(
+        report,
+        (("anchoring", "overall_changed"), "Normal or abnormal changed", "final against blind first read"),
+        (("anchoring", "to_file"), "Changed to the label on file", "of these changes"),
+        (("anchoring", "to_model"), "Changed to what the model said", "of these changes"),
+        (("anchoring", "statements_changed"), "Statements changed", "final against blind first read"),
+    )
+
+
+def _at(report: Json, path: tuple[str, ...]) -> Any:
     value: Any = report
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
     return value
 
 
-def _share(found: Any, name: str, note: str) -> Line | None:
-    if not isinstance(found, dict) or not found.get("of"):
-        return None
-    low, high = found["interval_95"]
-    interval = f"95 % interval {100 * low:.1f} to {100 * high:.1f} %"
-    return Line(name, f"{100 * found['share']:.1f} % ({found['count']:,} of {found['of']:,}; {interval})", note)
+def _shares(report: Json, *wanted: tuple[tuple[str, ...], str, str]) -> Iterator[Line]:
+    for path, name, note in wanted:
+        found = _at(report, path)
+        if isinstance(found, dict) and found.get("of"):
+            yield _share(found, name, note)
 
 
-PAYS_MIN = 5  # corrections in 100 reads; with fewer the hint says that reading hardly pays
+def _share(found: Json, name: str, note: str) -> Line:
+    counts = f"{found['count']:,} of {found['of']:,}"
+    return Line(name, _percent([found["share"], *found["interval_95"]]), f"{counts} {note}".strip())
 
 
-@dataclass(frozen=True)
-class StopWords:
-    """What is left to find, for the chief of cardiology, and a hint where reading on pays no more."""
-
-    words: str
-    hint: str = ""
-
-
-def stop_words(estimate: dict[str, Any]) -> StopWords | None:
-    """Say what is left to find and what the next reads will yield; None before anything was estimated."""
-    if not estimate:
-        return None
-    return StopWords(" ".join(filter(None, (_left(estimate), _coming(estimate)))), _hint(estimate))
-
-
-def _left(estimate: dict[str, Any]) -> str:
-    if not estimate["audit"]["read"]:
-        return "No recording of the audit share was read: how many labels are still wrong is not known."
-    value, low, high = estimate["remaining"]
-    unread = f"{estimate['unread']:,} unread labels"
-    return f"About {value:,.0f} of {unread} are still wrong (95 % {low:,.0f} to {high:,.0f})."
-
-
-def _coming(estimate: dict[str, Any]) -> str:
-    random = f"random reading {estimate['random'][0]:,.0f}" if estimate["random"] else ""
-    if not estimate["next"]:
-        return f"The next 100 reads at random would correct about {estimate['random'][0]:,.0f}." if random else ""
-    value, low, high = estimate["next"]
-    words = f"The next {estimate['next_reads']} reads would correct about {value:,.0f} ({low:,.0f} to {high:,.0f})"
-    return f"{words}; {random}." if random else f"{words}."
-
-
-def _hint(estimate: dict[str, Any]) -> str:
-    if not estimate["next"]:
-        return ""
-    rate = 100 / estimate["next_reads"]
-    value = rate * estimate["next"][0]
-    if value < PAYS_MIN:
-        return f"Reading on hardly pays: fewer than {PAYS_MIN} of 100 reads would correct a label."
-    if estimate["random"] and value <= 1.2 * estimate["random"][0]:
-        return "The scores find no more than random reading does: train and score anew before the next round."
-    return ""
+def _percent(figure: list[float]) -> str:
+    value, low, high = (100 * end for end in figure)
+    return f"{value:.1f} % (95 % {low:.1f} to {high:.1f} %)"
