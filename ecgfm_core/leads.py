@@ -28,7 +28,7 @@ _NEAREST = {
 }
 
 # Coefficients of I and II in the leads that follow from them.
-_FROM_I_AND_II = {"III": (-1.0, 1.0), "aVR": (-0.5, -0.5), "aVL": (1.0, -0.5), "aVF": (-0.5, 1.0)}
+FROM_I_AND_II = {"III": (-1.0, 1.0), "aVR": (-0.5, -0.5), "aVL": (1.0, -0.5), "aVF": (-0.5, 1.0)}
 
 
 @functools.lru_cache(1024)
@@ -82,7 +82,7 @@ def choose(text: str) -> tuple[str, ...]:
 
 def complete(present: Collection[str | None]) -> tuple[str, ...]:
     """Give the standard leads in `present` in their order, with those that follow from I and II."""
-    derived = _FROM_I_AND_II if "I" in present and "II" in present else ()
+    derived = FROM_I_AND_II if "I" in present and "II" in present else ()
     return tuple(name for name in STANDARD_LEADS if name in present or name in derived)
 
 
@@ -105,7 +105,7 @@ def derive(lead_names: Sequence[str], waveform_mv: np.ndarray, wanted: Sequence[
     for index, name in enumerate(wanted):
         if name in rows:
             derived[index] = waveform_mv[rows[name]]
-        elif name in _FROM_I_AND_II and "I" in rows and "II" in rows:
-            of_i, of_ii = _FROM_I_AND_II[name]
+        elif name in FROM_I_AND_II and "I" in rows and "II" in rows:
+            of_i, of_ii = FROM_I_AND_II[name]
             derived[index] = of_i * waveform_mv[rows["I"]] + of_ii * waveform_mv[rows["II"]]
     return derived

@@ -9,7 +9,7 @@ from scipy.signal import find_peaks
 
 from ecgfm_core.leads import STANDARD_LEADS
 from ecgfm_core.signal.filters import bandpass, fill_missing
-from ecgfm_core.signal.quality import assess
+from ecgfm_core.signal.quality import lost_leads
 
 # Leads in which QRS complexes stand out most, first choice first.
 _PREFERRED = ("II", "MLII", "V5", "V2", "I", *STANDARD_LEADS)
@@ -48,8 +48,7 @@ def measure(waveform_mv: np.ndarray, sampling_rate_hz: float, lead_names: Sequen
 
 def _usable(waveform_mv: np.ndarray, sampling_rate_hz: float, lead_names: Sequence[str]) -> list[str]:
     """Give up to three leads that are neither flat nor missing, those in which complexes stand out most first."""
-    quality = assess(waveform_mv, sampling_rate_hz, lead_names, calibrated=False)
-    bad = {*quality["flat_leads"], *quality["missing_leads"]}
+    bad = lost_leads(waveform_mv, sampling_rate_hz, lead_names)
     order = dict.fromkeys([*(name for name in _PREFERRED if name in lead_names), *lead_names])
     return [name for name in order if name not in bad][:_LEADS_USED]
 
