@@ -18,6 +18,7 @@ from ecgfm_core.active.candidates import UNKNOWN, Candidate, Doubt, Pool
 from ecgfm_core.active.quotas import DISBELIEVED_NATS
 
 CHUNK = 5_000
+CHUNK_EMBEDDINGS = 500  # a row is a list of numbers for a moment
 # Columns of the prediction that strategies order by.
 ORDERED_BY = ("label_error", "label_set_error", "entropy", "epistemic", "novelty")
 ROW = np.dtype([("id", "i8"), ("given", "i1"), ("centre", "i4"), *((name, "f8") for name in ORDERED_BY)])
@@ -87,7 +88,8 @@ def embeddings(round_: Round, ids: np.ndarray) -> np.ndarray:
     found: dict[int, np.ndarray] = {}
     for some in _chunks(ids):
         rows = Prediction.objects.filter(checkpoint=round_.checkpoint_id, recording__in=some)
-        found |= {pk: vector.to_numpy() for pk, vector in rows.values_list("recording", "embedding")}
+        for pk, vector in rows.values_list("recording", "embedding").iterator(CHUNK_EMBEDDINGS):
+            found[pk] = np.array(vector, dtype=np.float32)
     width = len(next(iter(found.values()), ()))
     unknown = np.full(width, np.nan, dtype=np.float32)
     return np.array([found.get(pk, unknown) for pk in ids.tolist()], dtype=np.float32).reshape(ids.size, width)

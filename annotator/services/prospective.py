@@ -118,6 +118,7 @@ def start_reading(*, test: ProspectiveTest, budget: int | None, readers_per_item
         strategy=Round.Strategy.RANDOM,
         budget=budget,
         audit_share=0.0,
+        repeat_share=0.0,
         readers_per_item=readers_per_item,
         reveal=reveal,
         checkpoint=test.checkpoint,
