@@ -14,6 +14,7 @@ from annotator.api.reading_base import parsed, person
 from annotator.models import Checkpoint, Dataset, Recording, Role, Round
 from annotator.permissions import DenyUnlessRole, roles
 from annotator.selectors import agreement
+from annotator.selectors.model_metrics import before_and_after
 from annotator.selectors.progress import progress
 from annotator.selectors.rounds import round_by_id, rounds
 from annotator.services import rounds as service
@@ -152,6 +153,8 @@ class RoundReport(APIView):
 
     @extend_schema(responses={200: OpenApiTypes.OBJECT})
     def get(self, request: Request, pk: int) -> Response:  # noqa: ARG002
-        """Return the report of a closed round, or of an open one as of now."""
+        """Return the report of a closed round, or of an open one as of now; `estimate` says what is left to find."""
         found = round_by_id(pk)
-        return Response(found.report or agreement.report(found))
+        before, after = (row and {"id": row.pk, **row.test_metrics} for row in before_and_after(found))
+        more = {"estimate": found.estimate, "model_before": before, "model_after": after}
+        return Response({**(found.report or agreement.report(found)), **more})

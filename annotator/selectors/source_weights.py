@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from django.db.models import Exists, OuterRef, Q
 
-from annotator.models import Consensus, QueueItem, Round, SourceLabel
+from annotator.models import Consensus, QueueItem, Recording, Round, SourceLabel
 from annotator.models.annotations import Overall
 
 PRIOR_ERROR_RATE = 0.3  # a source label is wrong more often than a consensus
@@ -45,6 +45,7 @@ def _verdicts(dataset_ids: Iterable[int]) -> Iterable[tuple[int, str, bool]]:
     before = before.exclude(round=OuterRef("round"))
     stated = SourceLabel.objects.filter(recording=OuterRef("recording")).exclude(code="")
     rows = Consensus.objects.filter(round__state=Round.State.CLOSED, recording__dataset__in=list(dataset_ids))
+    rows = rows.exclude(recording__split=Recording.Split.TEST)  # readings of the test split teach nothing
     rows = rows.filter(Exists(audit), ~Exists(before), Q(recording__source_abnormal__isnull=False) | Exists(stated))
     rows = rows.order_by("round", "recording", "-pk").distinct("round", "recording")
     fields = rows.values_list("recording__dataset", "recording__centre", "corrects", "overall")

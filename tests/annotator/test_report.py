@@ -123,3 +123,7 @@ def test_the_round_page_shows_the_report_and_the_models(client):
     assert "Being estimated" not in shown
     assert "Left to find" in shown
     assert "Left to find" in client.get(reverse("manage")).content.decode()
+    told = client.get(f"/api/v1/rounds/{turn.pk}/report").json()
+    assert (told["model_before"]["id"], told["model_after"]["id"]) == (old.pk, new.pk)
+    assert told["model_after"]["abnormal"]["auroc"][0] > told["model_before"]["abnormal"]["auroc"][0]
+    assert told["estimate"]["audit"]["read"] == 3  # a random round is all audit
