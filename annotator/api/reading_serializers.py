@@ -147,6 +147,7 @@ class ScoreSerializer(s.Serializer[Any]):
     title = s.CharField()
     value = s.FloatField()
     meaning = s.CharField()
+    method = s.CharField()
     range = s.CharField(help_text="With the unit.")
     read_first = s.CharField(help_text="Which end gains most from a reader; blank where neither does.")
 

@@ -67,12 +67,12 @@ function model({ checkpoint, abnormal_probability: abnormal, labels, text }, fir
 
 /** The scores behind the reason, folded away: a name, a figure, and what it means. */
 function scores(all) {
-  const rows = all.map(({ title, value, meaning, range, read_first: first }) =>
+  const rows = all.map(({ title, value, meaning, method, range, read_first: first }) =>
     h(
       "li",
-      { class: "score", title: [range, first].filter(Boolean).join("; ") },
+      { class: "score", title: `${method}, ${[range, first].filter(Boolean).join("; ")}` },
       h("span", { class: "score-name", text: title }),
-      h("span", { class: "score-value", text: value.toFixed(2) }),
+      h("span", { class: "score-value", text: value.toFixed(Math.abs(value) < 0.1 ? 3 : 2).replace("-", "−") }),
       h("span", { class: "score-meaning soft small", text: meaning }),
     ),
   );
