@@ -13,7 +13,8 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from annotator.models import ScoringRun
-from annotator.selectors import quality, training_pool
+from annotator.selectors import scores as selectors
+from annotator.selectors import training_pool
 from annotator.services import job_state, measuring, scoring
 from annotator.services.heartbeat import Pulse, beating
 from annotator.services.prediction_copy import PredictionBatch
@@ -111,5 +112,5 @@ def _batch(doubt: Doubt, part: predict.Part, span: slice) -> PredictionBatch:
 
 def readable_share(ids_N: np.ndarray) -> np.ndarray:
     """Return how much of each recording can be read, 0 to 1, as the signal-quality gate found."""
-    found = quality.findings(ids_N.tolist())
+    found = selectors.quality_findings(ids_N.tolist())
     return np.array([scores.quality_score(*found.get(pk, ({}, []))) for pk in ids_N.tolist()])

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from annotator.models import Prediction, Round
+from annotator.models import Prediction, Recording, Round
 from ecgfm_core.active import meanings
 
 # What a reader can make use of; the others serve those who choose.
@@ -21,3 +21,9 @@ def listed(round_: Round, recording_ids: Iterable[int]) -> dict[int, dict[str, f
     names = [score.name for score in LISTED]
     rows = Prediction.objects.filter(checkpoint=round_.checkpoint_id, recording__in=list(recording_ids))
     return {pk: dict(zip(names, values, strict=True)) for pk, *values in rows.values_list("recording", *names)}
+
+
+def quality_findings(recording_ids: Iterable[int]) -> dict[int, tuple[dict[str, Any], list[str]]]:
+    """Return the findings of the signal-quality gate and the names of the leads of each of these recordings."""
+    rows = Recording.objects.filter(pk__in=list(recording_ids)).values_list("pk", "quality", "waveform__lead_names")
+    return {pk: (findings, lead_names) for pk, findings, lead_names in rows}

@@ -107,7 +107,7 @@ class Doubt:
 
     def _may_doubt(self) -> bool:
         enough = _enough(self.known.given_N) or any(_enough(given_N) for given_N in self.known.given_NC.T)
-        return enough and self.known.groups_N.min() != self.known.groups_N.max()
+        return enough and bool(self.known.groups_N.min() != self.known.groups_N.max())
 
     def _votes(self, given_N: np.ndarray, seeds: tuple[int, ...], name: str) -> np.ndarray:
         """Probabilities ``[S, N]``; NaN where a class is too rare to say anything."""
@@ -165,4 +165,4 @@ class Doubt:
 
 
 def _enough(given_N: np.ndarray) -> bool:
-    return min(np.count_nonzero(given_N == 0), np.count_nonzero(given_N == 1)) >= CLASS_MIN
+    return min(int(np.count_nonzero(given_N == value)) for value in (0, 1)) >= CLASS_MIN
