@@ -187,7 +187,7 @@ class Config:
 
     @property
     def embedding_width(self) -> int:
-        """Numbers in one stored embedding."""
+        """Numbers by which the network sums up a recording."""
         return 4 * self.width
 
     def parameter_count(self, label_count: int = 27, lead_count: int = 12) -> int:

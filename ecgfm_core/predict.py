@@ -1,7 +1,8 @@
 """What a scoring run leaves: ``part-00000.npz`` and on, in manifest order. No torch: the web side reads these.
 
 Arrays of a part: ``ids`` int64 [N], ``abnormal_probability`` float32 [N], ``label_probabilities`` float32 [N, C] in the
-order of the checkpoint's `label_codes`, ``embedding`` float16 [N, D], ``texts`` (a JSON list of N, generated),
+order of the checkpoint's `label_codes`, ``embedding`` float16 [N, D] (the network's, then `signal.random_kernels`'),
+``texts`` (a JSON list of N, generated),
 ``leads_used`` bool [N, 12] in the order of `leads.STANDARD_LEADS`, ``refused`` (JSON: what was not scored, and why).
 
 N recording, C label, D embedding width, L lead.

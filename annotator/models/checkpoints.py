@@ -99,7 +99,7 @@ class Prediction(models.Model):
     quality = _score("quality")
     label_error_detail = models.JSONField(default=dict, help_text="Votes and the label most in doubt, for the reason.")
     generated_text = models.TextField(blank=True)
-    embedding = HalfVectorField(help_text="Mean of the pooled contexts; its width is the model's.")
+    embedding = HalfVectorField(help_text="The network's summary, its width the model's, then that of random kernels.")
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["checkpoint", "recording"], name="prediction_once"),)

@@ -16,6 +16,7 @@ from ecgfm_core.manifest import ManifestEntry
 from ecgfm_core.model.device import choose_device, in_words
 from ecgfm_core.model.score import score
 from ecgfm_core.predict import DONE, Part, part_path, read_part, write_part
+from ecgfm_core.signal import random_kernels
 from ecgfm_core.training.checkpoint import Checkpoint, file_sha256, load_checkpoint
 from ecgfm_core.training.dataset import no_known_lead, prepare
 from ecgfm_core.training.run_folder import RunFolder, write_json
@@ -97,14 +98,19 @@ def score_part(
     options: ScoringOptions,
     check_stop: Callable[[], None] = lambda: None,
 ) -> Part:
-    """Prepare and score some recordings; `check_stop` is asked before each."""
+    """Prepare and score some recordings; `check_stop` is asked before each.
+
+    The stored embedding is the network's, then that of the random kernels: two views find more wrong labels than one.
+    """
     refused = {entry.id: words for entry in entries if (words := no_known_lead(entry))}
-    usable, waveforms = [entry for entry in entries if entry.id not in refused], []
+    usable, rate_hz = [entry for entry in entries if entry.id not in refused], checkpoint.config.sampling_rate_hz
+    waveforms, untrained = [], []
     for entry in usable:
         check_stop()
-        waveforms.append(prepare(entry, waveform_folder, checkpoint.config.sampling_rate_hz))
+        waveforms.append(prepare(entry, waveform_folder, rate_hz))
+        untrained.append(random_kernels.features(waveforms[-1], rate_hz))
     if not usable:
-        width, labels = checkpoint.config.embedding_width, len(checkpoint.label_codes)
+        width, labels = checkpoint.config.embedding_width + random_kernels.WIDTH, len(checkpoint.label_codes)
         empty = np.empty((0, len(STANDARD_LEADS)), dtype=bool)
         nothing = np.empty(0, dtype=np.int64)
         return Part(nothing, np.empty(0), np.empty((0, labels)), np.empty((0, width)), [], empty, refused)
@@ -114,7 +120,8 @@ def score_part(
     scores = score(checkpoint.model, waveforms, tokenizer, temperature=options.temperature, seed=seed)
     ids = np.array([entry.id for entry in usable], dtype=np.int64)
     used = np.stack([waveform_LT.any(axis=1) for waveform_LT in waveforms])
-    return Part(ids, scores.abnormal_N, scores.labels_NC, scores.embedding_ND, scores.texts, used, refused)
+    embedding_ND = np.concatenate((scores.embedding_ND, np.stack(untrained)), axis=1)
+    return Part(ids, scores.abnormal_N, scores.labels_NC, embedding_ND, scores.texts, used, refused)
 
 
 class _Clock:

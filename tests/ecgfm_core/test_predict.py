@@ -17,6 +17,7 @@ from ecgfm_core.model.score import score
 from ecgfm_core.model.scoring_run import ScoringOptions, predict
 from ecgfm_core.predict import Part, done, part_path, read_part, read_parts, refused, write_part
 from ecgfm_core.recording import Recording
+from ecgfm_core.signal import random_kernels
 from ecgfm_core.training.checkpoint import Checkpoint, load_checkpoint
 from ecgfm_core.training.dataset import prepare
 from ecgfm_core.training.pretrain import TrainingOptions, pretrain
@@ -59,7 +60,7 @@ def test_every_recording_is_scored_in_manifest_order(trained: tuple[Path, Path, 
     assert [len(part.ids) for part in parts] == [10, 10, 10, 2]
     assert np.concatenate([part.ids for part in parts]).tolist() == list(range(32))
     assert parts[0].embedding.dtype == np.float16
-    assert parts[0].embedding.shape == (10, 128)
+    assert parts[0].embedding.shape == (10, 128 + random_kernels.WIDTH)
     assert parts[0].label_probabilities.shape == (10, 2)
     assert set(parts[0].texts) == {""}
     done = json.loads((tmp_path / "done.json").read_text())

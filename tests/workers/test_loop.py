@@ -5,6 +5,7 @@ from annotator.models.jobs import JobState
 from annotator.services import checkpoints, ingest, releases, rounds
 from ecgfm_core.active import meanings
 from ecgfm_core.release_format import verify_release
+from ecgfm_core.signal import random_kernels
 from tests.workers.conftest import SMALL, ended, wait_for
 
 
@@ -36,7 +37,7 @@ def test_the_whole_loop(worker, simulated, places, admin, settings):
         assert getattr(one, name) is not None, name
     assert one.novelty is None
     assert len(one.label_probabilities) == len(checkpoint.label_codes)
-    assert len(one.embedding) == 4 * SMALL["width"]
+    assert len(one.embedding) == 4 * SMALL["width"] + random_kernels.WIDTH
     assert not Prediction.objects.filter(recording__split="test", label_error__isnull=False).exists()
     # The run's row ends first: a worker killed between the two leaves a folder, never a run without its predictions.
     wait_for(lambda: not list(settings.CHECKPOINT_DIR.glob("scoring-*")), "the removal of the run's folder")
