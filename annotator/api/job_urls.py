@@ -4,12 +4,14 @@ from typing import Any
 
 from django.urls import path
 
-from annotator.api import imports, prospective, recordings, releases, schema, tokens, training
+from annotator.api import imports, prospective, quality, recordings, releases, schema, tokens, training
 
 urlpatterns: list[Any] = [
     path("recordings", recordings.Recordings.as_view(), name="api-recordings"),
     path("recordings/<int:pk>", recordings.RecordingDetail.as_view(), name="api-recording"),
     path("waveforms/<str:sha256>", recordings.WaveformSamples.as_view(), name="api-waveform"),
+    path("recordings/unreadable", quality.Unreadable.as_view(), name="api-unreadable"),
+    path("recordings/<int:pk>/quality", quality.DecideQuality.as_view(), name="api-recording-quality"),
     path("datasets", imports.Datasets.as_view(), name="api-datasets"),
     path("imports", imports.Imports.as_view(), name="api-imports"),
     path("imports/<int:pk>", imports.ImportDetail.as_view(), name="api-import"),

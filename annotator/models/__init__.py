@@ -6,6 +6,7 @@ from annotator.models.checkpoints import Checkpoint, Prediction, ScoringRun, Tra
 from annotator.models.labels import Label, LabelScheme
 from annotator.models.people import Role, User
 from annotator.models.prospective import Arrival, ArrivalBatch, ProspectiveTest
+from annotator.models.quality import QualityDecision
 from annotator.models.recordings import Dataset, ImportIssue, ImportRun, Recording, SourceLabel, Waveform
 from annotator.models.releases import CuratedRelease
 from annotator.models.reranking import Reranking
@@ -31,6 +32,7 @@ __all__ = [
     "Mark",
     "Prediction",
     "ProspectiveTest",
+    "QualityDecision",
     "QueueItem",
     "Recording",
     "Reranking",

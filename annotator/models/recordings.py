@@ -98,6 +98,11 @@ class Recording(models.Model):
                 condition=models.Q(age_years__isnull=True) | models.Q(age_years__range=(0, 150)), name="recording_age"
             ),
         )
+        indexes = (
+            models.Index(
+                fields=["id"], condition=models.Q(quality__contains={"readable": False}), name="recording_unreadable"
+            ),
+        )
 
     def __str__(self) -> str:
         return f"R-{self.pk}"

@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from annotator.pages.manage import checkpoints, datasets, overview, people, prospective, releases, rounds, training
+from annotator.pages.manage import (
+    checkpoints,
+    datasets,
+    overview,
+    people,
+    prospective,
+    releases,
+    rounds,
+    training,
+    unreadable,
+)
 
 urlpatterns = [
     path("manage", overview.overview, name="manage"),
@@ -23,7 +33,12 @@ urlpatterns = [
     path("manage/rounds/<int:pk>", rounds.round_, name="manage-round"),
     path("manage/rounds/<int:pk>/fill", rounds.fill, name="manage-round-fill"),
     path("manage/rounds/<int:pk>/open", rounds.open_, name="manage-round-open"),
+    path("manage/rounds/<int:pk>/reorder", rounds.reorder, name="manage-round-reorder"),
     path("manage/rounds/<int:pk>/close", rounds.close, name="manage-round-close"),
+    path("manage/unreadable", unreadable.unreadable, name="manage-unreadable"),
+    path("manage/unreadable/<int:pk>/sheet.svg", unreadable.sheet, name="manage-unreadable-sheet"),
+    path("manage/unreadable/<int:pk>/put-back", unreadable.put_back, name="manage-unreadable-put-back"),
+    path("manage/unreadable/<int:pk>/confirm", unreadable.confirm, name="manage-unreadable-confirm"),
     path("manage/prospective", prospective.prospective, name="manage-prospective"),
     path("manage/prospective/<int:pk>", prospective.prospective_test, name="manage-prospective-test"),
     path("manage/prospective/<int:pk>/end", prospective.end, name="manage-prospective-end"),

@@ -8,12 +8,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, QuerySet, Value
+from django.db.models import F, FilteredRelation, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 
-from annotator.models import Consensus, Label, Prediction, Recording, Round, SourceLabel
+from annotator.models import Label, Prediction, Recording, Round, SourceLabel
 from annotator.models.annotations import Overall
-from annotator.selectors import training_pool
+from annotator.selectors import quality, training_pool
 from ecgfm_core.active.candidates import UNKNOWN, Candidate, Doubt, Pool
 from ecgfm_core.active.quotas import DISBELIEVED_NATS
 
@@ -28,14 +28,14 @@ GIVEN = {None: UNKNOWN, False: 0, True: 1}
 def readable(round_: Round) -> QuerySet[Recording]:
     """Return the readable recordings of a round's datasets and split."""
     rows = Recording.objects.filter(dataset__rounds=round_, split=round_.split)
-    return rows.exclude(quality__contains={"readable": False})
+    return quality.readable(rows)
 
 
 def pool(round_: Round) -> QuerySet[Recording]:
     """Return what a round may choose from: settled recordings only to draw at random."""
     if round_.strategy == Round.Strategy.RANDOM:
         return readable(round_)
-    return readable(round_).exclude(Exists(Consensus.objects.filter(recording=OuterRef("pk"))))
+    return quality.settled(readable(round_))
 
 
 def columns(round_: Round) -> Pool:

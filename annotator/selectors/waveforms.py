@@ -1,10 +1,22 @@
-"""Whose eyes a waveform is for."""
+"""Whose eyes a waveform is for, and its first seconds."""
 
 import re
 
+import numpy as np
+from django.conf import settings
+
 from annotator.models import Adjudication, QueueItem, Role, User, Waveform
+from ecgfm_core import waveform
+from ecgfm_core.sketch import SECONDS_SHOWN
 
 SHA256 = re.compile("[0-9a-f]{64}")
+
+
+def first_seconds(stored: Waveform) -> np.ndarray:
+    """Return the first ten seconds in millivolt, ``[lead, sample]``; refuses a damaged file."""
+    samples = waveform.load(settings.WAVEFORM_DIR, stored.sha256, len(stored.lead_names), stored.sample_count)
+    count = max(int(SECONDS_SHOWN * stored.sampling_rate_hz), 1)
+    return waveform.to_millivolt(samples[:, :count], stored.scale_mv)
 
 
 def visible(user: User, sha256: str) -> Waveform | None:

@@ -19,8 +19,8 @@ VERSION = 2
 
 _FLAT_SECONDS_SHARE = 0.5
 _MISSING_SHARE_MAX = 0.5
-# So many samples at a lead's own highest or lowest value mean that the amplifier or the file cut it off; from the second
-# share on, or where a flat lead lies further from zero than any heart moves it, the amplifier was at its limit.
+# So many samples at a lead's own highest or lowest value mean that the amplifier or the file cut it off; from the
+# second share on, or where a flat lead lies further from zero than any heart moves it, the amplifier was at its limit.
 _CLIPPED_SHARE = 0.01
 _SATURATED_SHARE = 0.2
 _SATURATED_LEVEL_MV = 5.0
@@ -48,14 +48,15 @@ def assess(
     A dict for JSON:
 
     ``version`` : of these rules.
-    ``score`` : 0 to 1, higher is better. With I, II, V1 to V6: how probable it is that people accept the recording, from
-        the worst lead (`quality_gate`); with other leads the share of leads that are not lost.
+    ``score`` : 0 to 1, higher is better. With I, II, V1 to V6: how probable it is that people accept the recording,
+        from the worst lead (`quality_gate`); with other leads the share of leads that are not lost.
     ``readable`` : whether the score is at least 0.5.
     ``flat_leads``, ``missing_leads``, ``saturated_leads``, ``clipped_leads``, ``noisy_leads`` : names.
     ``arms_swapped`` : whether the arm electrodes were probably exchanged; null where it can't be judged.
     ``missing_share`` : 0 to 1, of all samples.
-    ``figures`` : a list a lead each: ``lost_share`` of its seconds, ``wander_mv`` (what a tenth of the seconds exceeds),
-        ``muscle_mv`` (root mean square), ``mains_mv`` (amplitude), ``pops`` (seconds); null where it can't be had.
+    ``figures`` : a list a lead each: ``lost_share`` of its seconds, ``wander_mv`` (what a tenth of the seconds
+        exceeds), ``muscle_mv`` (root mean square), ``mains_mv`` (amplitude), ``pops`` (seconds); null where it can't
+        be had.
     ``findings`` : words, for a reader.
     ``not_judged`` : words on what this file doesn't allow to judge.
 
@@ -146,10 +147,12 @@ def _figures(measures: Measures, lost: np.ndarray) -> dict[str, np.ndarray]:
 def _noise(measures: Measures, pops: np.ndarray) -> dict[str, np.ndarray]:
     """Tell ``[lead]`` of each kind of noise, in words, which leads show it; a figure that can't be had is no noise."""
     mains = np.median(measures.mains_mv, axis=1) > MAINS_MV
+    usual, high = np.quantile(measures.wander_mv, (0.5, 0.9), axis=1)
+    wander = np.where(pops > 0, usual, high)  # a pop shifts the baseline of a second or two, which isn't wandering
     return {
         "noisy (mains)": mains,
         "noisy (muscle)": (np.median(measures.muscle_mv, axis=1) > MUSCLE_MV) & ~mains,
-        "noisy (baseline wanders)": np.quantile(measures.wander_mv, 0.9, axis=1) > WANDER_MV,
+        "noisy (baseline wanders)": wander > WANDER_MV,
         "noisy (electrode pops)": pops > 0,
     }
 

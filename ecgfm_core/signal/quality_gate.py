@@ -1,7 +1,8 @@
 """Whether a twelve-lead recording can be read: one figure, the worst lead's lost share, against what people accepted.
 
-A second of a lead is lost as far as it is disturbed: nothing of it at no disturbance, all of it from the limits on. The
-share of its seconds that the worst of the eight independent leads has lost is the figure; a logistic of it is the score.
+A second of a lead is lost as far as it is disturbed: nothing of it at no disturbance, all of it from the limits on.
+The share of its seconds that the worst of the eight independent leads has lost is the figure; a logistic of it is the
+score.
 Limits and coefficients were chosen on the 148 recordings of PhysioNet's CinC challenge 2011 that people had judged
 (Silva, Moody, Celi, Computing in Cardiology 2011, 38:273); `benchmarks/quality.py` fits them again, the limits within
 the folds too. That a single lead decides follows those judgements, as in Hayn et al., Physiol Meas 2012, 33:1449, and

@@ -8,6 +8,7 @@ Axes: L lead, T sample, S second, W sample of a second, K cell of 10 ms.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.fft import irfft, rfft, rfftfreq
@@ -36,7 +37,8 @@ class Measures:
     range_mv : highest less lowest sample
     missing_share : of the samples, 0 to 1
     wander_mv : swing of the baseline (below 0.7 Hz)
-    unexplained_mv : swing that a linear combination of the other independent leads leaves, 0.7 to 45 Hz; needs all eight
+    unexplained_mv : swing, 0.7 to 45 Hz, that a linear combination of the other independent leads leaves; needs all
+        eight
     fast_mv : root mean square above about 50 Hz in a cell that three quarters of the cells are quieter than
     muscle_mv : the same in the median cell, in which there is no heart beat
     mains_mv : amplitude at 50 or 60 Hz, whichever is higher, over what lies beside it
@@ -84,7 +86,7 @@ def _blocks(waveform_LT: np.ndarray, sampling_rate_hz: float) -> Iterator[np.nda
     width = min(max(round(sampling_rate_hz), 1), waveform_LT.shape[1])
     seconds = waveform_LT.shape[1] // width
     starts = [*range(0, max(seconds - _BLOCK_S // 2, 1), _BLOCK_S), seconds]
-    for start, stop in zip(starts, starts[1:], strict=False):
+    for start, stop in pairwise(starts):
         block_LT = np.asarray(waveform_LT[:, start * width : stop * width], np.float32)
         yield block_LT.reshape(len(block_LT), stop - start, width)
 

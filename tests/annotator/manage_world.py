@@ -22,6 +22,7 @@ from annotator.models import (
 )
 from annotator.models.jobs import JobState
 from tests.annotator.reading_world import recordings, scheme
+from tests.e2e.desk_world import beats, store
 
 STEPS = 200
 
@@ -148,4 +149,5 @@ def small_world() -> dict[str, Any]:
     )  # fmt: skip
     row = Round.objects.create(number=1, scheme=scheme(), budget=6, created_by=admin())
     row.datasets.set(Dataset.objects.all())
-    return rows | {"round": row, "person": someone("ada")}
+    unreadable = store(beats(), quality={"readable": False, "score": 0.02, "findings": ["V2: flat"]})
+    return rows | {"round": row, "person": someone("ada"), "recording": unreadable}

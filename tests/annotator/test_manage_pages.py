@@ -16,16 +16,21 @@ ROWS = {
     "manage-training-run": "training", "manage-training-cancel": "training",
     "manage-promote": "checkpoint", "manage-score": "checkpoint",
     "manage-round": "round", "manage-round-fill": "round", "manage-round-open": "round", "manage-round-close": "round",
+    "manage-round-reorder": "round",
     "manage-prospective-test": "prospective", "manage-prospective-end": "prospective",
     "manage-prospective-read": "prospective", "manage-prospective-again": "prospective",
+    "manage-unreadable-sheet": "recording", "manage-unreadable-put-back": "recording",
+    "manage-unreadable-confirm": "recording",
     "manage-release": "release", "manage-release-cancel": "release",
     "manage-person-password": "person", "manage-person-role": "person", "manage-person-deactivate": "person",
     "manage-person-activate": "person",
 }  # fmt: skip
 POST_ONLY = {
+    "manage-unreadable-put-back", "manage-unreadable-confirm",
     "manage-upload", "manage-import-cancel", "manage-training-cancel", "manage-go-back", "manage-promote",
     "manage-score",
-    "manage-round-fill", "manage-round-open", "manage-round-close", "manage-release-cancel", "manage-person-password",
+    "manage-round-fill", "manage-round-open", "manage-round-close", "manage-round-reorder",
+    "manage-release-cancel", "manage-person-password",
     "manage-person-role", "manage-person-deactivate", "manage-person-activate",
     "manage-prospective-end", "manage-prospective-read", "manage-prospective-again",
 }  # fmt: skip
@@ -69,7 +74,7 @@ def test_an_admin_sees_every_page(client):
     for name in PAGES:
         answer = client.get(address(name, world))
         assert answer.status_code == 200, name
-        assert "<h1>" in answer.content.decode() or answer["Content-Type"].startswith("text/csv"), name
+        assert "<h1>" in answer.content.decode() or answer["Content-Type"].startswith(("text/csv", "image/svg")), name
 
 
 def test_a_live_part_is_not_a_whole_page(client):
@@ -92,6 +97,7 @@ def test_empty_pages_say_what_to_do(client):
     assert "plan the first below" in said["manage-rounds"]
     assert "No release yet" in said["manage-releases"]
     assert "No prospective test yet" in said["manage-prospective"]
+    assert "Nothing to decide" in said["manage-unreadable"]
     assert "Nothing yet" in said["manage-audit"]
 
 

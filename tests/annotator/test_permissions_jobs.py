@@ -15,6 +15,8 @@ MAY = {
     ("api-recordings", "get"): {ADMIN},
     ("api-recording", "get"): {ADMIN},
     ("api-waveform", "get"): {READER, JUDGE, ADMIN},
+    ("api-unreadable", "get"): {ADMIN},
+    ("api-recording-quality", "post"): {ADMIN},
     ("api-datasets", "get"): {ADMIN},
     ("api-datasets", "post"): {ADMIN},
     ("api-imports", "get"): {ADMIN},

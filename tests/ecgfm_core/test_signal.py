@@ -1,4 +1,4 @@
-"""Resampling, filters, quality and heart rate on signals with known answers."""
+"""Resampling, filters and heart rate on signals with known answers."""
 
 import json
 
@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from ecgfm_core.errors import RecordingError
 from ecgfm_core.measurements import measure, r_peaks
 from ecgfm_core.signal.filters import bandpass, fill_missing
-from ecgfm_core.signal.quality import assess
 from ecgfm_core.signal.resample import resample
 
 NAMES = ("I", "II", "V1")
@@ -87,49 +86,6 @@ def test_a_band_passes_its_middle_in_phase_and_stops_the_rest() -> None:
     passed = bandpass(tone(10, 500), 500, 5, 20)[:, 500:-500]
     np.testing.assert_allclose(passed, tone(10, 500)[:, 500:-500], atol=0.05)
     assert np.abs(bandpass(tone(0.3, 500) + tone(100, 500), 500, 5, 20)[:, 500:-500]).max() < 0.02
-
-
-def test_a_sound_recording_has_no_findings() -> None:
-    found = assess(beats(70, 500), 500, NAMES)
-    assert found == {
-        "flat_leads": [], "clipped_leads": [], "missing_leads": [], "missing_share": 0.0, "readable": True,
-        "findings": [],
-    }  # fmt: skip
-    json.dumps(found)
-
-
-def test_flat_missing_and_clipped_leads_are_named() -> None:
-    waveform = beats(70, 500)
-    waveform[0] = 0.5
-    waveform[1] = np.clip(waveform[1], -1, 0.3)
-    waveform[2, :4000] = np.nan
-    found = assess(waveform, 500, NAMES)
-    assert (found["flat_leads"], found["clipped_leads"], found["missing_leads"]) == (["I"], ["II"], ["V1"])
-    assert found["missing_share"] == pytest.approx(0.2667, abs=1e-4)
-    assert not found["readable"]
-    assert found["findings"] == ["flat: I", "clipped: II", "missing: V1"]
-
-
-def test_half_of_the_leads_are_enough_to_read() -> None:
-    waveform = np.concatenate([beats(70, 500)[:2], np.zeros((2, 5000), np.float32)])
-    assert assess(waveform, 500, ("I", "II", "V1", "V2"))["readable"]
-    assert not assess(waveform[1:], 500, ("II", "V1", "V2"))["readable"]
-
-
-def test_an_uncalibrated_lead_is_held_against_the_others() -> None:
-    waveform = beats(70, 500, noise=0) * np.float32(1e-4)
-    waveform[0] = 0
-    assert assess(waveform, 500, NAMES, calibrated=False)["flat_leads"] == ["I"]
-
-
-def test_a_drift_within_seconds_is_not_flat_and_a_lead_that_stands_most_of_the_time_is() -> None:
-    waveform = beats(70, 500)
-    waveform[1, 2000:] = waveform[1, 2000]
-    assert assess(waveform, 500, NAMES)["flat_leads"] == ["II"]
-
-
-def test_a_recording_shorter_than_a_second_is_judged() -> None:
-    assert assess(np.zeros((3, 5), np.float32), 500, NAMES)["flat_leads"] == list(NAMES)
 
 
 @pytest.mark.parametrize("bpm", [32, 60, 75, 118, 180])
