@@ -65,11 +65,11 @@ def render(results: dict[str, Any]) -> str:
     )
 
 
-def figure_html(figure: go.Figure, plotly: bool = False) -> str:
-    """Write a figure in the house's style; the first one of a page brings Plotly's code."""
+def figure_html(figure: go.Figure, plotly: bool = False, top: int = 30) -> str:
+    """Write a figure in the house's style, its legend on top; the first one of a page brings Plotly's code."""
     figure.update_layout(
-        template="plotly_white", font={"size": 13}, margin={"l": 60, "r": 20, "t": 30, "b": 45},
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom"},
+        template="plotly_white", font={"size": 13}, margin={"l": 60, "r": 20, "t": top, "b": 45},
+        legend={"orientation": "h", "yref": "container", "y": 1.0, "yanchor": "top"},
     )  # fmt: skip
     return figure.to_html(full_html=False, include_plotlyjs=plotly, config={"displaylogo": False, "responsive": True})
 

@@ -21,15 +21,17 @@ _COLOURS = {
 _DASHES = {"random": "dot", "oracle": "dash"}
 CURVE_TITLES = {
     "recall": "Wrong labels read", "precision": "Share of reads that met a wrong label",
-    "accuracy": "Right labels in the pool", "auroc": "Macro AUROC on the clean test part",
-    "f1": "Macro F1 on the clean test part",
+    "accuracy": "Right labels in the pool", "auroc": "Macro AUROC gained on the clean test part",
+    "f1": "Macro F1 gained on the clean test part",
 }  # fmt: skip
+_TOP = 62  # above the panels: legend, then the panels' names
 _SHARES = ("recall", "precision", "accuracy")
 HEADS = (
-    "strategy", "precision, first 50", "wrong labels met at a budget equal to the error rate", "times random",
-    "right labels then", "macro AUROC then", "F1 then", "pool to read for 95 % of the gain: labels",
-    "ratio to random's", "AUROC", "ratio to random's",
+    "strategy", "precision, first 50", "wrong labels met *", "times random *", "right labels *",
+    "macro AUROC gained *", "macro F1 gained *", "pool to read for 95 % of the gain in right labels",
+    "over random's", "in macro AUROC", "over random's",
 )  # fmt: skip
+BELOW = "* at a budget equal to the share of wrong labels."
 ESTIMATES = {
     "audit": "wrong labels left, audit share alone", "model": "wrong labels left, calibrated scores alone",
     "combined": "wrong labels left, both", "yield": "corrections in the next round's reads",
@@ -67,9 +69,9 @@ def render(collected: dict[str, Any]) -> str:
     parts = [f"<h1>{escape(collected['title'])}</h1><p>{escape(setting_in_words(collected))}</p>"]
     parts.append("<ul>" + "".join(f"<li>{escape(remark)}</li>" for remark in collected["remarks"]) + "</ul>")
     for place, (name, title) in enumerate(CURVE_TITLES.items()):
-        parts += [f"<h2>{title}</h2>", figure_html(_curves(collected, name), plotly=place == 0)]
+        parts += [f"<h2>{title}</h2>", figure_html(_curves(collected, name), place == 0, _TOP)]
     if collected["stopping"]:
-        parts += [f"<h2>When to stop</h2><p>{STOPPING_WORDS}</p>", figure_html(_told(collected))]
+        parts += [f"<h2>When to stop</h2><p>{STOPPING_WORDS}</p>", figure_html(_told(collected), top=_TOP)]
         parts.append(_table(STOPPING_HEADS, [stopping_row(line) for line in collected["stopping"]]))
     parts.append("<h2>In numbers</h2>")
     for part in collected["parts"]:
@@ -85,8 +87,14 @@ def render(collected: dict[str, Any]) -> str:
 
 def _table(heads: tuple[str, ...], rows: list[list[str]]) -> str:
     head = "".join(f"<th>{escape(one)}</th>" for one in heads)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in rows)
+    body = "".join("<tr>" + "".join(f"<td>{_small(cell)}</td>" for cell in line) + "</tr>" for line in rows)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _small(cell: str) -> str:
+    """An interval stands small below its figure."""
+    value, bracket, ends = escape(cell).partition(" (") if " to " in cell else (escape(cell), "", "")
+    return f"{value}<br><small>{ends.removesuffix(')')}</small>" if bracket else value
 
 
 def _curves(collected: dict[str, Any], name: str) -> go.Figure:
@@ -157,7 +165,9 @@ def row(line: dict[str, Any]) -> list[str]:
     for name in ("accuracy", "auroc"):
         found = gain[name]
         budgets += [in_words(found["share"], "{:.1%}") if found else "-", in_words(found and found["ratio"], "{:.2f}")]
-    forms = {"corrections": "{:.0f}", "times_random": "{:.1f}", "accuracy": "{:.1%}", "auroc": "{:.3f}", "f1": "{:.3f}"}
+    forms = {
+        "corrections": "{:.0f}", "times_random": "{:.1f}", "accuracy": "{:.1%}", "auroc": "{:+.3f}", "f1": "{:+.3f}",
+    }  # fmt: skip
     at_rate = [in_words(then[name], form) for name, form in forms.items()]
     return [TITLES[line["strategy"]], in_words(line["precision_first"]["50"], "{:.2f}"), *at_rate, *budgets]
 
@@ -165,11 +175,12 @@ def row(line: dict[str, Any]) -> list[str]:
 def full_in_words(part: dict[str, Any]) -> str:
     """Say what re-reading everything gains."""
     words = {"accuracy": ("right labels", "{:.1%}"), "auroc": ("macro AUROC", "{:.3f}"), "f1": ("macro F1", "{:.3f}")}
-    said = [
-        f"{title} {in_words(part['full'][name]['start'], form)} -> {in_words(part['full'][name]['full'], form)}"
-        for name, (title, form) in words.items()
-    ]
-    return f"Re-reading everything: {'; '.join(said)}."
+    said = []
+    for name, (title, form) in words.items():
+        start, gain = part["full"][name]["start"]["value"], part["full"][name]["gain"]
+        began = "-" if start is None else form.format(start)
+        said.append(f"{title} {began} and {in_words(gain, form.replace(':', ':+'))}")
+    return f"{BELOW} Before any reading, and what re-reading everything gains: {'; '.join(said)}."
 
 
 def stopping_row(line: dict[str, Any]) -> list[str]:

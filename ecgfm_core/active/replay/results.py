@@ -19,6 +19,7 @@ FIRST = (20, 50, 100, 200)
 GAIN_SHARE = 0.95
 RESAMPLES = 2000
 GAINS = ("accuracy", "auroc", "f1")
+GAINED = ("auroc", "f1")  # shown as what is gained over the labels on file: the test part of each seed is another
 CURVES = ("precision", "recall", *GAINS)
 PLACES = 41  # on the budget axis from 0 to the whole pool
 Played = dict[str, Any]
@@ -46,14 +47,14 @@ def collect(
 def _part(kind: str, rate: float, by_strategy: dict[str, list[Played]]) -> dict[str, Any]:
     lines, axis_K = [], np.linspace(0, 1, PLACES)
     for strategy, seeds in by_strategy.items():
-        curves = {name: over_seeds(np.stack([curve(one, name, axis_K) for one in seeds])) for name in CURVES}
+        curves = {name: _over(seeds, name, axis_K) for name in CURVES}
         lines.append({
             "strategy": strategy, "seeds": len(seeds), "curves": curves,
-            "precision_first": {str(k): _mean([_share_found(one, k) for one in seeds]) for k in FIRST},
+            "precision_first": {str(k): _mean([_share_found(one, k) for one in seeds], True) for k in FIRST},
             "at_rate": {
                 "corrections": _mean([_share_found(one, one["wrong"]) * one["wrong"] for one in seeds]),
                 "times_random": _mean([_share_found(one, one["wrong"]) / _rate(one) for one in seeds]),
-                "accuracy": _mean([_at(one, "accuracy", one["wrong"]) for one in seeds]),
+                "accuracy": _mean([_at(one, "accuracy", one["wrong"]) for one in seeds], True),
                 "auroc": _mean([_at(one, "auroc", one["wrong"]) for one in seeds]),
                 "f1": _mean([_at(one, "f1", one["wrong"]) for one in seeds]),
             },
@@ -63,11 +64,15 @@ def _part(kind: str, rate: float, by_strategy: dict[str, list[Played]]) -> dict[
     full = {
         gain: {
             "start": _mean([one["standing"][0][gain] for one in first]),
-            "full": _mean([one["full"][gain] for one in first]),
+            "gain": _mean([_difference(one, gain) for one in first]),
         }
         for gain in GAINS
     }
     return {"kind": kind, "rate": rate, "axis": axis_K.tolist(), "strategies": lines, "full": full}
+
+
+def _over(seeds: Sequence[Played], name: str, axis_K: np.ndarray) -> dict[str, list[float | None]]:
+    return over_seeds(np.stack([curve(one, name, axis_K) for one in seeds]), name not in GAINED)
 
 
 def _rate(one: Played) -> float:
@@ -80,7 +85,7 @@ def _share_found(one: Played, first: int) -> float:
 
 
 def curve(one: Played, name: str, axis_K: np.ndarray) -> np.ndarray:
-    """Value ``[K]`` at shares of the pool read; NaN beyond what was read."""
+    """Value ``[K]`` at shares of the pool read, of `GAINED` less that before any; NaN beyond what was read."""
     read_K, done = np.round(axis_K * one["pool"]).astype(int), len(one["found"])
     if name in ("precision", "recall"):
         met = np.concatenate([[0], np.cumsum(one["found"])])
@@ -88,7 +93,8 @@ def curve(one: Played, name: str, axis_K: np.ndarray) -> np.ndarray:
         value_K = value_K / np.maximum(read_K, 1) if name == "precision" else value_K / max(1, one["wrong"])
         value_K[(read_K == 0) & (name == "precision")] = np.nan
         return np.where(read_K <= done, value_K, np.nan)
-    values = [np.nan if line[name] is None else line[name] for line in one["standing"]]
+    values = np.array([np.nan if line[name] is None else line[name] for line in one["standing"]], dtype=float)
+    values -= values[0] if name in GAINED else 0.0
     return np.interp(read_K, [line["read"] for line in one["standing"]], values, right=np.nan)
 
 
@@ -96,13 +102,13 @@ def _at(one: Played, name: str, read: int) -> float:
     return float(curve(one, name, np.array([read / one["pool"]]))[0])
 
 
-def over_seeds(value_NK: np.ndarray) -> dict[str, list[float | None]]:
-    """Mean over seeds with its 95 % interval (Student's t) at each place."""
-    each = [_mean(value_N) for value_N in value_NK.T]
+def over_seeds(value_NK: np.ndarray, is_share: bool) -> dict[str, list[float | None]]:
+    """Mean over seeds with its 95 % interval (Student's t) at each place; a share stays within 0 and 1."""
+    each = [_mean(value_N, is_share) for value_N in value_NK.T]
     return {end: [one[end] for one in each] for end in ("value", "low", "high")}
 
 
-def _mean(values: Sequence[float | None] | np.ndarray) -> dict[str, float | None]:
+def _mean(values: Sequence[float | None] | np.ndarray, is_share: bool = False) -> dict[str, float | None]:
     known = np.array([value for value in values if value is not None and not np.isnan(value)], dtype=float)
     if not known.size:
         return {"value": None, "low": None, "high": None}
@@ -110,7 +116,8 @@ def _mean(values: Sequence[float | None] | np.ndarray) -> dict[str, float | None
     if known.size < 2:
         return {"value": mean, "low": None, "high": None}
     half = float(stats.t.ppf(0.975, known.size - 1) * known.std(ddof=1) / np.sqrt(known.size))
-    return {"value": mean, "low": mean - half, "high": mean + half}
+    low, high = (max(0.0, mean - half), min(1.0, mean + half)) if is_share else (mean - half, mean + half)
+    return {"value": mean, "low": low, "high": high}
 
 
 def budget_to_gain(seeds: Sequence[Played], random: Sequence[Played], gain: str) -> dict[str, Any] | None:
@@ -145,7 +152,9 @@ def _difference(one: Played, gain: str) -> float | None:
 def _curves(seeds: Sequence[Played], gain: str) -> np.ndarray:
     """Curves ``[N, K + 1]`` on a fine axis; the last place holds the value after re-reading everything."""
     axis_K = np.linspace(0, 1, 201)
-    return np.array([[*curve(one, gain, axis_K), one["full"][gain]] for one in seeds]).reshape(len(seeds), -1)
+    ends = [_difference(one, gain) if gain in GAINED else one["full"][gain] for one in seeds]
+    rows = [[*curve(one, gain, axis_K), end] for one, end in zip(seeds, ends, strict=True)]
+    return np.array(rows, dtype=float).reshape(len(seeds), -1)
 
 
 def _reached(curve_NK: np.ndarray) -> float | None:
