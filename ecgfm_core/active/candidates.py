@@ -17,11 +17,22 @@ SCORES = ("probability", "label_error", "label_set_error", "entropy", "epistemic
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """The label of the set that the models believe least: its name, its probability, and whether it was given."""
+    """The label of the set that the models believe least.
+
+    Attributes
+    ----------
+    name : of the statement
+    probability : that it holds
+    given : whether it is on file
+    votes : how many models say that it holds
+    models : of how many; 0 unknown
+    """
 
     name: str
     probability: float
     given: bool
+    votes: int = 0
+    models: int = 0
 
 
 @dataclass(frozen=True, slots=True)

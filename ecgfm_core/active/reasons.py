@@ -2,7 +2,7 @@
 
 from math import isnan, log
 
-from ecgfm_core.active.candidates import Candidate
+from ecgfm_core.active.candidates import Candidate, Doubt
 
 WORDS = {True: "abnormal", False: "normal"}
 AUDIT = "drawn at random from the whole pool, to estimate how many labels are wrong"
@@ -19,14 +19,12 @@ def reason(candidate: Candidate, why: str) -> str:
     label = "no label" if candidate.given is None else f"label says {WORDS[candidate.given]}"
     if not _known(candidate.probability):
         return f"{label}; no model has scored it"
-    parts = [label, _models(candidate)]
-    if leading := _leading(candidate, why):
-        parts.insert(0, leading)
-    doubt = candidate.doubt
-    if doubt is not None:
-        standing = "given" if doubt.given else "not given"
-        parts.append(f"most in doubt: {doubt.name} {doubt.probability:.2f} ({standing})")
-    return "; ".join(parts)
+    parts = [_leading(candidate, why), label]
+    if not (why == "relabel" and candidate.doubt and _another_label(candidate)):
+        parts.append(_models(candidate))
+    if candidate.doubt:
+        parts.append(_statement(candidate.doubt))
+    return "; ".join(filter(None, parts))
 
 
 def _known(value: float | None) -> bool:
@@ -52,10 +50,21 @@ def _models(candidate: Candidate) -> str:
     if candidate.given is not None and not _another_label(candidate):
         said = not candidate.given
     figure = probability if said else 1 - probability
-    if candidate.models < 2:
-        return f"the model says {WORDS[said]} with {figure:.2f}"
-    votes = candidate.votes if said else candidate.models - candidate.votes
-    return f"{votes} of {candidate.models} models say {WORDS[said]}, {figure:.2f}"
+    return f"{_voters(candidate.votes, candidate.models, said, 'say')} {WORDS[said]}, {figure:.2f}"
+
+
+def _statement(doubt: Doubt) -> str:
+    """What the models say of the statement most in doubt: that it is missing, or that it is wrong."""
+    if doubt.given:
+        return f"{_voters(doubt.votes, doubt.models, False, 'deny')} {doubt.name}, {1 - doubt.probability:.2f}"
+    return f"{_voters(doubt.votes, doubt.models, True, 'say')} {doubt.name}, not on file, {doubt.probability:.2f}"
+
+
+def _voters(votes: int, models: int, in_favour: bool, verb: str) -> str:
+    """Who says so: how many of the models, or the model where there is one."""
+    if models < 2:
+        return f"the model {verb.replace('deny', 'denie')}s"
+    return f"{votes if in_favour else models - votes} of {models} models {verb}"
 
 
 def _another_label(candidate: Candidate) -> bool:

@@ -126,18 +126,19 @@ def test_a_budget_beyond_the_pool_takes_all_and_an_empty_pool_nothing(strategy: 
 
 
 def test_reasons_are_words_and_numbers() -> None:
-    doubt = Doubt("atrial fibrillation", 0.91, given=False)
+    doubt = Doubt("atrial fibrillation", 0.91, given=False, votes=4, models=5)
     wrong = Candidate(1, False, 0.93, 2.66, 0.37, votes=15, models=15, doubt=doubt)
     assert reason(wrong, "relabel") == (
-        "label says normal; 15 of 15 models say abnormal, 0.93; most in doubt: atrial fibrillation 0.91 (not given)"
+        "label says normal; 15 of 15 models say abnormal, 0.93; "
+        "4 of 5 models say atrial fibrillation, not on file, 0.91"
     )
     over = Candidate(2, True, 0.2, 1.61, 0.72, votes=1, models=3, doubt=Doubt("sinus bradycardia", 0.04, given=True))
     assert reason(over, "relabel") == (
-        "label says abnormal; 2 of 3 models say normal, 0.80; most in doubt: sinus bradycardia 0.04 (given)"
+        "label says abnormal; 2 of 3 models say normal, 0.80; the model denies sinus bradycardia, 0.96"
     )
     unsure = Candidate(3, None, 0.48, None, 0.9988)
     assert reason(unsure, "uncertainty") == (
-        "the model is unsure, entropy 1.00 of 1 bit; no label; the model says normal with 0.52"
+        "the model is unsure, entropy 1.00 of 1 bit; no label; the model says normal, 0.52"
     )
     assert reason(Candidate(4, True), "relabel") == "label says abnormal; no model has scored it"
     assert "random" in reason(wrong, "audit")
@@ -219,9 +220,11 @@ def test_reasons_of_the_other_strategies() -> None:
     )
 
 
-def test_a_reason_says_that_another_label_is_in_doubt() -> None:
-    doubt = Doubt("atrial fibrillation", 0.91, given=False)
+def test_a_reason_says_which_other_label_is_in_doubt() -> None:
+    doubt = Doubt("atrial fibrillation", 0.91, given=False, votes=5, models=5)
     other = Candidate(1, True, 0.97, 0.03, votes=15, models=15, doubt=doubt, label_set_error=2.4)
-    assert reason(other, "relabel") == (
-        "label says abnormal; 15 of 15 models say abnormal, 0.97; most in doubt: atrial fibrillation 0.91 (not given)"
+    assert reason(other, "relabel") == ("label says abnormal; 5 of 5 models say atrial fibrillation, not on file, 0.91")
+    denied = Doubt("atrial fibrillation", 0.08, given=True, votes=1, models=5)
+    assert reason(replace(other, doubt=denied), "uncertainty").endswith(
+        "15 of 15 models say abnormal, 0.97; 4 of 5 models deny atrial fibrillation, 0.92"
     )

@@ -56,7 +56,7 @@ def test_the_worst_labels_come_first_with_their_reason_and_copies_are_passed_ove
     assert round.failure == ""
     assert chosen(round) == [rows[-1].pk, *[row.pk for row in rows[-5:-14:-1]]]
     assert round.items.order_by("rank").first().reason == (
-        "label says normal; 15 of 15 models say abnormal, 0.93; most in doubt: Atrial fibrillation 0.91 (not given)"
+        "label says normal; 15 of 15 models say abnormal, 0.93; the model says Atrial fibrillation, not on file, 0.91"
     )
 
 
