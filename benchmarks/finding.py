@@ -4,6 +4,7 @@ cleanlab's scores come from cleanlab itself, which is AGPL and no dependency: a 
 is called as a subprocess with npz files in and out. Axes: N recordings, C labels, S seeds.
 """
 
+import copy
 import subprocess
 import venv
 from collections.abc import Callable, Sequence
@@ -62,7 +63,8 @@ def judge(
         if path.exists():
             continue
         given_NC = make_errors(one, source.features_NR, everyone, cell)
-        asked = [source.probabilities(labels_N, range(head_seeds)) for labels_N in given_NC.T]
+        asking = copy.copy(source)  # heads tune themselves on the first labels that they are asked for
+        asked = [asking.probabilities(labels_N, range(head_seeds)) for labels_N in given_NC.T]
         found = own_scores(source, given_NC, np.stack(asked, axis=2))
         partial = path.with_suffix(".partial")
         with partial.open("wb") as file:

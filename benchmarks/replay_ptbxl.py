@@ -19,6 +19,7 @@ import numpy as np
 
 from ecgfm_core import configs, manifest, predict
 from ecgfm_core.active import errors
+from ecgfm_core.active.doubt import LABEL_SEEDS, SEEDS
 from ecgfm_core.active.replay import data
 from ecgfm_core.active.replay.data import ReplaySet
 from ecgfm_core.active.replay.play import Cell, MakeSource, ReplayOptions, heads_of
@@ -32,7 +33,7 @@ from ecgfm_core.training.run_folder import Stopped
 PARTS = ("embed", "finding", "oracles", "replay", "report")
 TASKS = {"abnormal": "normal or abnormal", "super": "five superclasses"}
 CONTRASTIVE = {"classification_weight": 0, "text_weight": 0}
-HEAD_SEEDS = {"abnormal": 5, "super": 3}
+HEAD_SEEDS = {"abnormal": len(SEEDS), "super": len(LABEL_SEEDS)}  # as a scoring run asks
 # Aims of average precision, of precision in the first 50 and of corrections over random's, at uniform errors
 AIMS = {0.1: {"precision": 0.78, "first": 0.85, "times": 6.0}, 0.2: {"precision": 0.82, "times": 3.5}}
 # name -> what makes the source of probabilities from the set; `--source` chooses
