@@ -88,11 +88,12 @@ def _store(run: ScoringRun, attempt: int, folder: Path, pulse: Pulse) -> None:
 
 
 def _embeddings(folder: Path, count: int) -> np.ndarray:
-    """Return the embeddings ``[N, D]`` of all parts; a million of them are held once."""
+    """Return the embeddings ``[N, D]`` of all parts, in a file of the run: a million of them need not fit memory."""
     embedding_ND, first = np.empty((0, 0), dtype=np.float16), 0
     for part in predict.read_parts(folder):
         if not first:
-            embedding_ND = np.empty((count, part.embedding.shape[1]), dtype=part.embedding.dtype)
+            shape = (count, part.embedding.shape[1])
+            embedding_ND = np.lib.format.open_memmap(folder / "embeddings.npy", "w+", np.float16, shape)
         embedding_ND[first : first + len(part.ids)] = part.embedding
         first += len(part.ids)
     return embedding_ND

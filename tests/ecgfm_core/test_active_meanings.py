@@ -1,5 +1,7 @@
 """One table of meanings: every column of a prediction that is a score is in it, and people can read it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -43,3 +45,10 @@ def test_what_has_no_value_is_left_out():
 )
 def test_quality_is_the_gates_score_or_the_share_of_leads(findings, expected):
     assert quality_score(findings, ["I", "II", "V1"]) == pytest.approx(expected, nan_ok=True)
+
+
+def test_the_glossary_says_the_same():
+    glossary = (Path(__file__).parents[2] / "docs/glossary.md").read_text(encoding="utf-8").splitlines()
+    for score in meanings.SCORES:
+        title = score.title[0].lower() + score.title[1:]
+        assert f"| {title} | {score.help} | `Prediction.{score.name}` |" in glossary
