@@ -141,7 +141,8 @@ def _head(pool: _Pool, train: np.ndarray, strength: float) -> tuple[np.ndarray, 
         )
     head = LogisticRegression(C=strength, solver="newton-cholesky", max_iter=200)
     weight = _weights(pool.settled_N[train], pool.options)
-    head.fit(pool.features_NR[train].astype(np.float64), labels, sample_weight=weight)
+    # Single precision halves the time, and no rank among the first thousands changes by it.
+    head.fit(pool.features_NR[train].astype(np.float32), labels, sample_weight=weight.astype(np.float32))
     return head.coef_[0], float(head.intercept_[0])
 
 

@@ -36,12 +36,14 @@ def kind_of(number: int) -> int:
     return number % KINDS
 
 
-def open_round(point: Checkpoint, chosen: list[Recording], *, copies: int = 1, origins: dict[int, str] | None = None,
-               strategy: str = "relabel", is_open: bool = True) -> Round:  # fmt: skip
+def open_round(
+    point: Checkpoint, chosen: list[Recording], *, copies: int = 1, origins: dict[int, str] | None = None,
+    strategy: str = "relabel", reveal: str = "never", is_open: bool = True,
+) -> Round:  # fmt: skip
     """An open round over these recordings in this order."""
     round = rounds.create_round(
         dataset_ids=[chosen[0].dataset_id], strategy=strategy, budget=len(chosen), audit_share=0,
-        readers_per_item=copies, reveal="never", checkpoint=point, seed=1, by=admin(),
+        readers_per_item=copies, reveal=reveal, checkpoint=point, seed=1, by=admin(),
     )  # fmt: skip
     rounds.request_fill(round=round, by=admin())
     origins = origins or {}

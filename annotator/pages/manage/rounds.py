@@ -9,6 +9,7 @@ from django.shortcuts import get_object_or_404, redirect
 from annotator.models import Checkpoint, Round
 from annotator.pages.manage.base import AdminRequest, action, admin_page, attempt, page, paged
 from annotator.pages.manage.forms import RoundForm
+from annotator.pages.manage.ordering import order_words
 from annotator.pages.manage.report import report_sections
 from annotator.pages.manage.stopping import stop_words
 from annotator.pages.manage.test_figures import test_figures
@@ -16,6 +17,7 @@ from annotator.selectors import manage, scores
 from annotator.selectors import rounds as selectors
 from annotator.selectors.model_metrics import before_and_after
 from annotator.selectors.progress import progress
+from annotator.services import reranking
 from annotator.services import rounds as service
 from ecgfm_core.active import meanings
 
@@ -42,6 +44,7 @@ def round_(request: HttpRequest, pk: int) -> HttpResponse:
         "meanings": meanings.SCORES,
         "report": report_sections(row.report, row.estimate),
         "stop": stop_words(row.estimate),
+        "order": order_words(row),
         "test_figures": test_figures(*before_and_after(row)) if row.report else None,
     }
     return page(request, "round", context)
@@ -69,6 +72,13 @@ def open_(request: AdminRequest, pk: int) -> str:
     """Let readers claim the items of a round."""
     service.open_round(round=get_object_or_404(Round, pk=pk), by=request.user)
     return "The round is open: readers can claim its items."
+
+
+@action("manage-round/")
+def reorder(request: AdminRequest, pk: int) -> str:
+    """Have what waits in an open round put into a new order."""
+    reranking.request(round=get_object_or_404(Round, pk=pk), by=request.user)
+    return "A new order is being made."
 
 
 @action("manage-round/")
