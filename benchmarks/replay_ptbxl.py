@@ -63,9 +63,9 @@ def main() -> None:
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
     task = task_of("ptb-xl", "super", store_set(chosen.data, chosen.out / "set", lambda *_: None), Protocol())
-    embedding_ND = embed(task, chosen)
-    sets = {name: set_of(task, name, embedding_ND) for name in chosen.tasks}
     try:
+        embedding_ND = embed(task, chosen)
+        sets = {name: set_of(task, name, embedding_ND) for name in chosen.tasks}
         for name, one in sets.items():
             for part, run in (("finding", find), ("oracles", oracles), ("replay", play)):
                 if part in chosen.only:
