@@ -10,11 +10,12 @@ from annotator.selectors.model_metrics import ABNORMAL
 from ecgfm_core.noninferiority import Verdict
 
 OVERRIDE = "An admin may promote it all the same with a written reason."
+NAMED = 3  # labels that the sentence names; the table has all
 WORDS = {
     Verdict.BETTER: "better",
     Verdict.NOT_INFERIOR: "as good",
     Verdict.INFERIOR: "inferior",
-    Verdict.TOO_FEW: "not judged: too few",
+    Verdict.TOO_FEW: "not judged: too few of it",
     Verdict.LOST: "lost: the candidate does not know it",
 }
 
@@ -52,6 +53,20 @@ class Gate:
     margin: float | None = None
     positives_min: int | None = None
     lines: list[Line] = field(default_factory=list)
+
+    @property
+    def judged(self) -> list[Line]:
+        """The labels that could be judged, those that hold it back first."""
+        return sorted(
+            (line for line in self.lines if line.verdict != Verdict.TOO_FEW), key=lambda line: not line.verdict.blocks
+        )
+
+    @property
+    def too_few(self) -> list[Line]:
+        """The labels with too few positives, the most frequent first."""
+        return sorted(
+            (line for line in self.lines if line.verdict == Verdict.TOO_FEW), key=lambda line: -line.positives
+        )
 
 
 def current_checkpoint() -> Checkpoint | None:
@@ -122,9 +137,15 @@ def name_of(code: str, checkpoint: Checkpoint) -> str:
 
 
 def _words(candidate: Checkpoint, current: Checkpoint, lines: list[Line], margin: float) -> str:
-    blocking = [_loss(line, margin) for line in lines if line.verdict.blocks]
+    blocking = sorted((line for line in lines if line.verdict.blocks), key=lambda line: line.low or -1.0)
     if blocking:
-        return f"Checkpoint {candidate.pk} is inferior to checkpoint {current.pk}: {'; '.join(blocking)}."
+        named = [_loss(line) for line in blocking[:NAMED]]
+        if more := len(blocking) - len(named):
+            named.append(f"and {more} more")
+        return (
+            f"Checkpoint {candidate.pk} is inferior to checkpoint {current.pk}, where {margin:g} of the area under the "
+            f"ROC curve may be lost: {'; '.join(named)}."
+        )
     judged = [line for line in lines if line.verdict != Verdict.TOO_FEW]
     if not judged:
         return "No label has enough positives in the test split to be judged, so nothing speaks against it."
@@ -135,14 +156,12 @@ def _words(candidate: Checkpoint, current: Checkpoint, lines: list[Line], margin
     )
 
 
-def _loss(line: Line, margin: float) -> str:
+def _loss(line: Line) -> str:
     if line.verdict == Verdict.LOST:
         return f"it does not know {line.name}, of which the test split has {line.positives:,}"
-    loss = -(line.difference or 0.0)
-    step = f"loses {loss:.3f}" if loss >= 0 else f"gains {-loss:.3f}"
     return (
-        f"on {line.name} it {step} of the area under the ROC curve ({line.current:.3f} to {line.candidate:.3f}), and a "
-        f"loss of up to {-(line.low or 0.0):.3f} is not ruled out where {margin:g} is allowed"
+        f"{line.name} goes from {line.current:.3f} to {line.candidate:.3f} (a loss of up to {-(line.low or 0.0):.3f} "
+        "is not ruled out)"
     )
 
 

@@ -14,6 +14,7 @@ from tests.annotator.reading_world import AF, SINUS, make_round, person, read, s
 SHARE = {"count": 3, "of": 8, "share": 0.375, "interval_95": [0.137, 0.694]}
 NONE = {"count": 0, "of": 0, "share": None, "interval_95": None}
 ESTIMATE = {
+    "audit": {"corrected": 3, "read": 8},
     "before": [0.375, 0.15, 0.66], "after": [0.05, 0.03, 0.07], "remaining": [45.0, 30.0, 60.0], "unread": 900,
     "read": 20, "by": "audit and scores", "reader_error": None,
 }  # fmt: skip
@@ -44,7 +45,7 @@ def test_shares_have_counts_and_intervals():
     }  # fmt: skip
     found = lines(report)
     assert found["Corrected"] == ("37.5 % (95 % 13.7 to 69.4 %)", "3 of 8 of the recordings with a result")
-    assert found["Wrong labels before"] == ("37.5 % (95 % 13.7 to 69.4 %)", "3 of 8 drawn at random were wrong")
+    assert found["Wrong labels before"] == ("37.5 % (95 % 13.7 to 69.4 %)", "3 of 8 drawn at random")
     assert found["Wrong labels after"][0] == "Being estimated"
     assert found["Right on controls"][0].startswith("37.5 %")
     assert found["Readers agree with themselves"][0] == "Not measured"

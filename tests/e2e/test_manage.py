@@ -14,6 +14,8 @@ from playwright.sync_api import Page, expect
 from annotator.models import Checkpoint, Dataset, ImportRun, Round, TrainingRun
 from annotator.models.jobs import JobState
 from annotator.services import ingest, job_state, rounds
+from tests.annotator import gate_world
+from tests.annotator.gate_world import frozen_split, judged, score
 from tests.annotator.manage_world import add_metrics, admin, checkpoint, import_run, scored
 from tests.annotator.reading_world import Chosen, recordings, scheme
 
@@ -186,6 +188,25 @@ def test_a_checkpoint_is_promoted_and_taken_back(boss: Page):
     expect(rows).to_have_id(f"checkpoint-{first.pk}")
     type(run).objects.filter(pk=run.pk).update(state=JobState.FINISHED)
     expect(boss.locator(f"#checkpoint-{second.pk}")).to_contain_text("Finished")
+
+
+def test_a_candidate_that_is_held_back_asks_for_a_reason(boss: Page, settings):
+    settings.GATE_POSITIVES_MIN = 20
+    rows = frozen_split(40)
+    score(gate_world.checkpoint(Checkpoint.State.CURRENT), rows)
+    worse = score(gate_world.checkpoint(), rows, noise=5)
+    boss.goto(reverse("manage-checkpoints"))
+    expect(boss.get_by_text("Being compared", exact=True)).to_be_visible()
+    judged(worse)  # the page asks on until the comparison stands
+    expect(boss.get_by_text("Held back", exact=True)).to_be_visible()
+    expect(boss.get_by_role("row", name="Atrial fibrillation 20").first).to_contain_text("inferior")
+    row = boss.locator(f"#checkpoint-{worse.pk}")
+    row.locator("summary", has_text="Promote").click()
+    row.get_by_role("button", name="Promote against the gate").click()
+    expect(row.get_by_label("Promote it all the same, because")).to_be_focused()  # the browser asks for the reason
+    row.get_by_label("Promote it all the same, because").fill("The old one reads no aVR.")
+    row.get_by_role("button", name="Promote against the gate").click()
+    expect(boss.locator("tr.current")).to_contain_text("against the gate: The old one reads no aVR.")
 
 
 def test_a_table_is_sorted_by_its_heads(boss: Page):

@@ -38,7 +38,7 @@ def _labels(report: Json, estimate: Json) -> Iterator[Line]:
     yield from _shares(
         report,
         (("corrections",), "Corrected", "of the recordings with a result"),
-        (("precision",), "Wrong labels among the chosen", "how well the strategy found errors"),
+        (("precision",), "Wrong labels among the chosen", "chosen by the strategy"),
     )
     for key, name in (("overall", "Results"), ("sources", "Settled by"), ("adjudications", "Adjudications")):
         if found := report.get(key):
@@ -49,8 +49,11 @@ def _before(report: Json, estimate: Json) -> Line:
     name, audited = "Wrong labels before", report.get("error_rate") or {}
     if not audited.get("of"):
         return Line(name, "Not known", "no recording of an audit share was read")
-    figure = estimate.get("before") or [audited["share"], *audited["interval_95"]]
-    return Line(name, _percent(figure), f"{audited['count']:,} of {audited['of']:,} drawn at random were wrong")
+    if not estimate.get("before"):
+        return _share(audited, name, "drawn at random")
+    drawn = estimate["audit"]
+    note = f"{drawn['corrected']:,} of {drawn['read']:,} drawn at random"
+    return Line(name, _percent(estimate["before"]), note)
 
 
 def _after(report: Json, estimate: Json) -> Line:
@@ -104,10 +107,10 @@ def _measured(report: Json, key: str, name: str, note: str) -> Iterator[Line]:
 def _reveal(report: Json) -> Iterator[Line]:
     yield from _shares(
         report,
-        (("anchoring", "overall_changed"), "Normal or abnormal changed", "final against blind first read"),
-        (("anchoring", "to_file"), "Changed to the label on file", "of these changes"),
-        (("anchoring", "to_model"), "Changed to what the model said", "of these changes"),
-        (("anchoring", "statements_changed"), "Statements changed", "final against blind first read"),
+        (("anchoring", "overall_changed"), "Normal or abnormal changed", "final reads against the blind first ones"),
+        (("anchoring", "to_file"), "Changed to the label on file", "changes"),
+        (("anchoring", "to_model"), "Changed to what the model said", "changes"),
+        (("anchoring", "statements_changed"), "Statements changed", "final reads against the blind first ones"),
     )
 
 
