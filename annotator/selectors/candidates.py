@@ -72,14 +72,19 @@ def _chunks(ids: np.ndarray) -> Iterator[list[int]]:
 
 def _coded(rows_N: np.ndarray) -> np.ndarray:
     """Return pairs ``[M, 2]`` of a row and the number of a code on file, for rows whose label the models disbelieve."""
-    doubtful = np.flatnonzero(np.fmax(rows_N["label_error"], rows_N["label_set_error"]) > DISBELIEVED_NATS)
+    doubtful = np.fmax(rows_N["label_error"], rows_N["label_set_error"]) > DISBELIEVED_NATS
+    return coded(rows_N["id"], np.flatnonzero(doubtful))
+
+
+def coded(ids_N: np.ndarray, rows_K: np.ndarray) -> np.ndarray:
+    """Return pairs ``[M, 2]`` of a row and the number of a code on file, of some rows of recordings by rising id."""
     codes: dict[str, int] = {}
     pairs: list[tuple[int, int]] = []
-    for some in _chunks(rows_N["id"][doubtful]):
+    for some in _chunks(ids_N[rows_K]):
         labels = SourceLabel.objects.filter(recording__in=some).exclude(code="").values_list("recording", "code")
         pairs += [(pk, codes.setdefault(code, len(codes))) for pk, code in labels.order_by("pk").iterator(CHUNK)]
     coded_M2 = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-    coded_M2[:, 0] = np.searchsorted(rows_N["id"], coded_M2[:, 0])
+    coded_M2[:, 0] = np.searchsorted(ids_N, coded_M2[:, 0])
     return coded_M2
 
 
@@ -129,7 +134,10 @@ def _predictions(round_: Round, ids: Sequence[int], names: dict[str, str]) -> di
 
 
 def _doubt(said: dict[str, Any] | None, names: dict[str, str]) -> Doubt | None:
-    return Doubt(names.get(said["code"], said["code"]), said["probability"], bool(said["given"])) if said else None
+    if not said:
+        return None
+    voters = {name: said.get(name, 0) for name in ("votes", "models")}
+    return Doubt(names.get(said["code"], said["code"]), said["probability"], bool(said["given"]), **voters)
 
 
 def label_names(round_: Round) -> dict[str, str]:

@@ -53,7 +53,7 @@ def test_the_whole_loop(worker, simulated, places, admin, settings):
     assert turn.items.count() == 20
     assert turn.items.filter(origin="audit").count() == 2
     assert set(turn.items.values_list("recording__split", flat=True)) == {"train"}
-    assert "models say" in turn.items.filter(origin="strategy").first().reason
+    assert "models" in turn.items.filter(origin="strategy").first().reason
 
     release = releases.start_release(
         title="First", notes="", dataset_ids=[run.dataset_id], only_consensus=False, by=admin
