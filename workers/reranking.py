@@ -3,7 +3,6 @@
 Axes: N recordings of the files, S seeds, K settled recordings, P of the round's pool.
 """
 
-import logging
 from dataclasses import replace
 
 import numpy as np
@@ -17,10 +16,11 @@ from ecgfm_core.active import rerank as core
 from ecgfm_core.active import scores
 from ecgfm_core.active.candidates import Candidate, Pool
 from ecgfm_core.active.embedding_store import SPLITS, EmbeddingStore
-from ecgfm_core.active.selection import Chosen, select
+from ecgfm_core.active.quotas import DISBELIEVED_NATS
+from ecgfm_core.active.selection import Chosen, label_error, select
 from workers import embedding_files
 
-log = logging.getLogger(__name__)
+CODED_MAX = 10_000  # of the most doubtful, for the places that are kept for rare codes
 
 
 def rerank(run: Reranking, attempt: int) -> None:
@@ -50,18 +50,29 @@ def _chosen(round: Round, store: EmbeddingStore, judged: np.ndarray) -> list[Cho
     """Return the best of what waits and of all that may come in its place, as many as wait."""
     known_N, settled = store.known_N, _settled(store)
     votes_SN = core.rescore(store.features_NR, known_N["patient"], known_N["given"], settled)
-    may_N = np.isin(known_N["dataset"], list(round.datasets.values_list("pk", flat=True)))
-    may_N &= known_N["readable"] & (known_N["split"] == SPLITS.index(round.split))
-    may_N[settled.rows_K] = False
-    queued = np.fromiter(round.items.values_list("recording", flat=True), dtype=np.int64)
-    may_N[_found(store, queued)] = False
-    may_N[_found(store, judged)] = True
-    rows_P = np.flatnonzero(may_N)
+    rows_P = np.flatnonzero(_may_come(round, store, settled, judged))
     return select(
         _pool(round, store, rows_P, votes_SN[:, rows_P]), judged.size, round.strategy, 0.0, round.seed,
         readers_per_item=round.readers_per_item,
         embedding_of=lambda ids: store.features_NR[store.rows_of(ids)],
     )  # fmt: skip
+
+
+def _may_come(round: Round, store: EmbeddingStore, settled: core.Settled, judged: np.ndarray) -> np.ndarray:
+    """Return a mark ``[N]`` of what may stand in the waiting places: what the files know, and people decided since."""
+    known_N = store.known_N
+    of_round_N = np.isin(known_N["dataset"], list(round.datasets.values_list("pk", flat=True)))
+    of_round_N &= known_N["split"] == SPLITS.index(round.split)
+    may_N = of_round_N & known_N["readable"]
+    may_N[settled.rows_K] = False
+    put_back, refused = embeddings.decided()
+    rows = _found(store, put_back)
+    may_N[rows] = of_round_N[rows]
+    queued = np.fromiter(round.items.values_list("recording", flat=True), dtype=np.int64)
+    for ids in (refused, queued):
+        may_N[_found(store, ids)] = False
+    may_N[_found(store, judged)] = True
+    return may_N
 
 
 def _found(store: EmbeddingStore, ids: np.ndarray) -> np.ndarray:
@@ -98,4 +109,7 @@ def _pool(round: Round, store: EmbeddingStore, rows_P: np.ndarray, votes_SP: np.
             for n, one in enumerate(said)
         ]
 
-    return Pool(ids_P, given_P, columns, describe, known_P["centre"])
+    error_P = np.nan_to_num(label_error(Pool(ids_P, given_P, columns, describe)))
+    doubtful = np.argsort(-error_P, kind="stable")[:CODED_MAX]
+    coded_M2 = candidates.coded(ids_P, doubtful[error_P[doubtful] > DISBELIEVED_NATS])
+    return Pool(ids_P, given_P, columns, describe, known_P["centre"], coded_M2)

@@ -10,7 +10,7 @@ import numpy as np
 from django.db import connection
 from django.db.models import Count, Func, IntegerField, Max
 
-from annotator.models import Consensus, Prediction, ScoringRun
+from annotator.models import Consensus, Prediction, QualityDecision, ScoringRun
 from annotator.models.annotations import Overall
 from annotator.models.jobs import JobState
 from ecgfm_core.active.embedding_store import KNOWN, SPLITS, Block
@@ -83,6 +83,15 @@ def _block(buffer: bytearray, row: np.dtype[Any]) -> Block:
     for name in FIELDS:
         known_B[name] = rows_B[name]
     return rows_B["id"].astype(np.int64), known_B, rows_B["vector"]
+
+
+def decided() -> tuple[np.ndarray, np.ndarray]:
+    """Return the recordings that an admin put back into the pool, and those confirmed as unreadable."""
+    rows = QualityDecision.objects.order_by("recording").values_list("recording", "readable")
+    found: tuple[list[int], list[int]] = ([], [])
+    for pk, readable in rows:
+        found[not readable].append(pk)
+    return np.array(found[0], dtype=np.int64), np.array(found[1], dtype=np.int64)
 
 
 def settled() -> tuple[np.ndarray, np.ndarray]:

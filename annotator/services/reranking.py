@@ -20,6 +20,7 @@ from annotator.models.jobs import JobState
 from annotator.services import audit, job_state
 from annotator.services.queue import ORDER_LOCK
 
+UNCHANGED: dict[str, str] = {Round.Strategy.RANDOM: "drawn at random", Round.Strategy.NOVELTY: "by novelty"}
 # What a re-ordering may touch: whole sets of copies that wait, chosen by the strategy, and that nobody has seen.
 # A row that somebody has locked is being claimed, given back or withdrawn at this moment: it stays.
 MOVABLE = """
@@ -83,8 +84,8 @@ def refusal(round: Round) -> str:
     """Say why the queue of a round can't be put into a new order; blank where it can."""
     if round.state != Round.State.OPEN:
         return f"{round} is {round.state}; only what waits in an open round is put into a new order."
-    if round.strategy == Round.Strategy.RANDOM or round.checkpoint_id is None:
-        return f"{round} is read in an order drawn at random, which no correction changes."
+    if round.strategy in UNCHANGED:
+        return f"{round} is read in an order {UNCHANGED[round.strategy]}, which no correction changes."
     return ""
 
 
