@@ -9,7 +9,7 @@ from scipy.special import expit
 from ecgfm_core.active.crossfit import one_thread, sample
 from ecgfm_core.active.scores import UNKNOWN
 
-EPOCHS = 80
+EPOCHS = 20  # with more the head learns the wrong labels too
 TRAIN_MAX = 20_000  # rows that are learned from; the others are judged by what was learned
 
 
@@ -20,7 +20,7 @@ def area_under_margin(features_NR: np.ndarray, labels_N: np.ndarray, epochs: int
     A logistic head learns all known labels by gradient descent, from nothing. The margin is the logit of the given
     label less that of the other; where the rest contradicts a label it stays low or negative. The head judges what it
     learns from, which is what training dynamics are; measured, that found injected errors as well as heads of other
-    folds or better. The margins of a linear head are linear in its weights, so their mean is the margin of the mean
+    folds do. The margins of a linear head are linear in its weights, so their mean is the margin of the mean
     weights: no epoch is stored.
 
     Parameters
@@ -38,9 +38,12 @@ def area_under_margin(features_NR: np.ndarray, labels_N: np.ndarray, epochs: int
     if np.unique(labels_N[known]).size < 2:
         return np.full(labels_N.size, np.nan)
     learned_NR = features_NR[known].astype(np.float64)
+    mean_R = learned_NR.mean(axis=0)  # what all share would take up the steps
+    learned_NR -= mean_R
     scale = learned_NR.std() or 1.0
     weight_R, intercept = _mean_weights(learned_NR / scale, labels_N[known], epochs)
-    logits_N = features_NR @ (weight_R / scale).astype(np.float32) + np.float32(intercept - offset)
+    weight_R /= scale
+    logits_N = features_NR @ weight_R.astype(np.float32) + np.float32(intercept - offset - mean_R @ weight_R)
     return np.where(labels_N == UNKNOWN, np.nan, np.where(labels_N == 1, logits_N, -logits_N).astype(np.float64))
 
 
