@@ -1,9 +1,9 @@
 """Near-duplicates of what is chosen already: the same heart beats twice teach a reader and the model little.
 
-A recording is a near-duplicate when its embedding lies within `NEAR` of the usual distance of two recordings (root mean
-square over those looked at, so that the threshold has no unit and holds for any network). Under a trained network the
-two nearest of 1,442 PTB-XL recordings lie at 0.19 of it and the median nearest neighbour at 0.34, so that a tenth passes
-over copies and no second patient. The usual distance is taken rather than that of nearest neighbours, which would be
+A recording is a near-duplicate when its embedding lies within `NEAR` of the usual distance of two recordings: the root
+mean square over those looked at, so that the threshold has no unit and holds for any network. Under a trained network
+the two nearest of 1,442 PTB-XL recordings lie at 0.19 of it and the median nearest neighbour at 0.34, so that a tenth
+passes over copies and no second patient. It is not taken from the distances of nearest neighbours, which would be
 nought where every second recording has a copy.
 
 Axes: K in an order, B of a block, C chosen, D embedding width.
