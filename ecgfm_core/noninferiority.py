@@ -99,19 +99,20 @@ def compare(
     known_C = ~np.isnan(candidate_NC).all(axis=0)
     size_C = np.minimum((target_NC == 1).sum(axis=0), (target_NC == 0).sum(axis=0))
     drawn_C: list[list[np.ndarray]] = [[] for _ in codes]
-    wanted = np.flatnonzero(known_C & (size_C >= 2))
-    for counts_rN in resampling.drawn(groups, seed, count) if len(wanted) else ():
+    wanted = np.flatnonzero(known_C & (size_C >= 2)).tolist()
+    for counts_rN in resampling.drawn(groups, seed, count) if wanted else ():
         for c in wanted:
-            current, candidate = pairs[c]
-            drawn_C[c].append(candidate.auroc(counts_rN) - current.auroc(counts_rN))
+            old, new = pairs[c]
+            drawn_C[c].append(new.auroc(counts_rN) - old.auroc(counts_rN))
     lines = []
     for c, code in enumerate(codes):
         positives, negatives = int((target_NC[:, c] == 1).sum()), int((target_NC[:, c] == 0).sum())
-        areas = _areas(pairs[c], bool(known_C[c])) if positives and negatives else (None, None)
+        current, candidate = _areas(pairs[c], bool(known_C[c])) if positives and negatives else (None, None)
         low, high = resampling.interval(np.concatenate(drawn_C[c])) if drawn_C[c] else (np.nan, np.nan)
         verdict = judge(min(positives, negatives), low, high, bool(known_C[c]), margin, positives_min)
-        difference = None if None in areas else areas[1] - areas[0]  # type: ignore[operator]
-        lines.append(Line(code, positives, negatives, *areas, difference, _known(low), _known(high), verdict))
+        difference = None if current is None or candidate is None else candidate - current
+        ends = _known(low), _known(high)
+        lines.append(Line(code, positives, negatives, current, candidate, difference, *ends, verdict))
     return lines
 
 
@@ -126,7 +127,7 @@ def judge(fewest: int, low: float, high: float, known: bool, margin: float, posi
     return Verdict.BETTER if low > 0 else Verdict.NOT_INFERIOR
 
 
-def _areas(pair: tuple[Ranked, Ranked], known: bool) -> tuple[float, float | None]:
+def _areas(pair: tuple[Ranked, Ranked], known: bool) -> tuple[float | None, float | None]:
     return pair[0].area, pair[1].area if known else None
 
 

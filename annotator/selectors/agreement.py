@@ -141,9 +141,9 @@ def anchoring(round: Round, finals: Iterable[Annotation]) -> dict[str, Any]:
 def _shown(round: Round, recordings: list[int]) -> tuple[dict[int, str], dict[int, str]]:
     """Return what the source label and the round's checkpoint say of these recordings, as a reader would say it."""
     words = {True: Overall.ABNORMAL.value, False: Overall.NORMAL.value}
-    rows = Recording.objects.filter(pk__in=recordings, source_abnormal__isnull=False)
+    rows = Recording.objects.filter(pk__in=recordings).values_list("pk", "source_abnormal")
     said = Prediction.objects.filter(checkpoint=round.checkpoint_id, recording__in=recordings)
     return (
-        {pk: words[abnormal] for pk, abnormal in rows.values_list("pk", "source_abnormal")},
+        {pk: words[abnormal] for pk, abnormal in rows if abnormal is not None},
         {pk: words[score > 0.5] for pk, score in said.values_list("recording", "abnormal_probability")},
     )

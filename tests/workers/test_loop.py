@@ -2,6 +2,7 @@
 
 from annotator.models import AuditEvent, Checkpoint, Prediction, Round, ScoringRun
 from annotator.models.jobs import JobState
+from annotator.selectors import gate
 from annotator.services import checkpoints, ingest, releases, rounds
 from ecgfm_core.active import meanings
 from ecgfm_core.release_format import verify_release
@@ -39,6 +40,9 @@ def test_the_whole_loop(worker, simulated, places, admin, settings):
     assert len(one.label_probabilities) == len(checkpoint.label_codes)
     assert len(one.embedding) == 4 * SMALL["width"] + random_kernels.WIDTH
     assert not Prediction.objects.filter(recording__split="test", label_error__isnull=False).exists()
+    checkpoint.refresh_from_db()
+    assert checkpoint.test_metrics["recordings"] == Prediction.objects.filter(recording__split="test").count() > 0
+    assert gate.due() == []
     # The run's row ends first: a worker killed between the two leaves a folder, never a run without its predictions.
     wait_for(lambda: not list(settings.CHECKPOINT_DIR.glob("scoring-*")), "the removal of the run's folder")
 
