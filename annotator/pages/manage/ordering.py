@@ -13,11 +13,12 @@ from annotator.templatetags.manage_words import lasting
 
 @dataclass(frozen=True)
 class OrderWords:
-    """What is said of the order of a queue, and whether it may be made anew now."""
+    """What is said of the order of a queue, whether it may be made anew now, and whether it was."""
 
     words: str
     failure: str
     possible: bool
+    renewed: bool
 
 
 def order_words(round: Round) -> OrderWords | None:
@@ -30,7 +31,7 @@ def order_words(round: Round) -> OrderWords | None:
         parts.append("A new order is being made.")
     elif not why_not:
         parts.append(_next())
-    return OrderWords(" ".join(parts), found.failure, possible=not why_not and not found.coming)
+    return OrderWords(" ".join(parts), found.failure, not why_not and not found.coming, found.last is not None)
 
 
 def _last(run: Reranking) -> str:
