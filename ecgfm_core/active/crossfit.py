@@ -195,7 +195,7 @@ def reduce(embeddings_ND: np.ndarray, rank_max: int = RANK_MAX) -> np.ndarray:
     LabelError
         If an embedding is not finite.
     """
-    standardised = _Standard(embeddings_ND)
+    standardised = Standard(embeddings_ND)
     drawn = np.random.default_rng(0).choice(len(embeddings_ND), min(len(embeddings_ND), LANDMARKS), replace=False)
     landmarks_MD = standardised(np.sort(drawn))
     value_M, direction_MM = np.linalg.eigh(_kernel(landmarks_MD, landmarks_MD).astype(np.float64))
@@ -208,7 +208,7 @@ def reduce(embeddings_ND: np.ndarray, rank_max: int = RANK_MAX) -> np.ndarray:
     return features_NR
 
 
-class _Standard:
+class Standard:
     """Rows of embeddings with standardised columns, scaled to a mean squared length of 1, float32."""
 
     def __init__(self, embeddings_ND: np.ndarray) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ecgfm_core.active import committee, scores
-from ecgfm_core.active.crossfit import FOLDS, Heads, reduce
+from ecgfm_core.active.crossfit import FOLDS, Heads
 from ecgfm_core.active.dynamics import area_under_margin
 from ecgfm_core.active.novelty import novelty
 from ecgfm_core.manifest import ManifestEntry
@@ -100,10 +100,11 @@ class Doubt:
             self.label_probability_NC[:, c] = votes_SN.mean(axis=0)
             self.label_votes_NC[:, c] = (votes_SN > 0.5).sum(axis=0)
         told("Measuring margins and novelty")
-        none_N = np.full(len(on_file), np.nan)
-        self.aum_N = none_N if self._heads is None else area_under_margin(self._heads.features_NR, on_file.given_N)
-        self.novelty_N = self._novelty(embedding_ND) if on_file.annotated_N.any() else none_N
+        self.aum_N = np.full(len(on_file), np.nan)
+        if self._heads is not None:
+            self.aum_N = area_under_margin(self._heads.features_NR, on_file.given_N)
         self._heads = None  # features of a million recordings take 512 MB, and have served
+        self.novelty_N = novelty(embedding_ND, on_file.annotated_N)
 
     def _may_doubt(self) -> bool:
         enough = _enough(self.known.given_N) or any(_enough(given_N) for given_N in self.known.given_NC.T)
@@ -115,10 +116,6 @@ class Doubt:
             return np.full((len(seeds), len(given_N)), np.nan, dtype=np.float32)
         self._told(f"Doubting {name}")
         return self._heads.probabilities(given_N, seeds, name)
-
-    def _novelty(self, embedding_ND: np.ndarray) -> np.ndarray:
-        features_NR = reduce(embedding_ND) if self._heads is None else self._heads.features_NR
-        return novelty(features_NR, self.known.annotated_N)
 
     def scores(self, span: slice, network_N: np.ndarray) -> dict[str, np.ndarray]:
         """Return the score columns of a span of recordings by name, NaN where there is none.

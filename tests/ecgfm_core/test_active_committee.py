@@ -11,7 +11,6 @@ from sklearn.linear_model import LogisticRegression
 from ecgfm_core.active import committee, scores
 from ecgfm_core.active import novelty as novelty_module
 from ecgfm_core.active.batch import ranked_batch
-from ecgfm_core.active.crossfit import reduce
 from ecgfm_core.active.novelty import novelty
 from ecgfm_core.errors import ConfigError, LabelError
 
@@ -95,29 +94,39 @@ def test_ranked_batch_refuses_what_does_not_fit(changes, words):
 
 def test_novelty_is_the_distance_to_the_nearest_annotated():
     rng = np.random.default_rng(0)
-    features_NR = rng.normal(size=(300, 6)).astype(np.float32)
+    embedding_ND = rng.normal(size=(300, 6)) * [1, 2, 3, 4, 5, 6] + 10
     annotated_N = np.arange(300) < 40
-    found_N = novelty(features_NR, annotated_N, nearest=3)
-    each_NA = np.linalg.norm(features_NR[:, None] - features_NR[None, :40], axis=2)
-    expected_N = np.sort(each_NA, axis=1)[:, :3].mean(axis=1) / np.sqrt(2 * features_NR.var(axis=0).sum())
+    found_N = novelty(embedding_ND, annotated_N, nearest=3)
+    scaled_ND = (embedding_ND - embedding_ND.mean(axis=0)) / embedding_ND.std(axis=0)
+    each_NA = np.linalg.norm(scaled_ND[:, None] - scaled_ND[None, :40], axis=2)
+    expected_N = np.sort(each_NA, axis=1)[:, :3].mean(axis=1) / np.sqrt(2 * 6)
     np.testing.assert_allclose(found_N, expected_N, rtol=1e-3, atol=1e-3)
-    far = np.vstack([features_NR, np.full((1, 6), 8.0, dtype=np.float32)])
-    assert novelty(far, np.append(annotated_N, False)).argmax() == 300
-    one = novelty(features_NR, np.arange(300) == 7)
+    one = novelty(embedding_ND, np.arange(300) == 7)
     assert one[7] == pytest.approx(0, abs=1e-3)
     assert np.sqrt(np.mean(one**2)) == pytest.approx(1, rel=0.3)
 
 
+def test_what_is_unlike_anything_is_the_most_novel():
+    rng = np.random.default_rng(0)
+    near, other = rng.normal(size=(500, 200)), rng.normal(size=(50, 200)) + np.r_[4 * np.ones(20), np.zeros(180)]
+    outlier = rng.normal(size=(1, 200)) * 5
+    found_N = novelty(np.concatenate([near, other, outlier]).astype(np.float16), np.arange(551) < 100)
+    assert found_N.argmax() == 550
+    assert found_N[500:550].min() > np.median(found_N[100:500])
+    assert found_N[:100].mean() < found_N[100:500].mean()
+
+
 def test_novelty_in_blocks_of_a_sample_and_without_anything_read(monkeypatch):
-    features_NR = reduce(np.random.default_rng(0).normal(size=(500, 8)))
+    embedding_ND = np.random.default_rng(0).normal(size=(500, 8))
     annotated_N = np.arange(500) % 2 == 0
-    whole = novelty(features_NR, annotated_N)
+    whole = novelty(embedding_ND, annotated_N)
     monkeypatch.setattr(novelty_module, "BLOCK_ROWS", 7)
-    np.testing.assert_allclose(novelty(features_NR, annotated_N), whole, rtol=1e-3)
+    np.testing.assert_allclose(novelty(embedding_ND, annotated_N), whole, rtol=1e-3)
     monkeypatch.setattr(novelty_module, "ANNOTATED_MAX", 100)
-    sampled = novelty(features_NR, annotated_N)
+    monkeypatch.setattr(novelty_module, "SAMPLE", 200)
+    sampled = novelty(embedding_ND, annotated_N)
     assert np.corrcoef(sampled, whole)[0, 1] > 0.8
-    assert np.isnan(novelty(features_NR, np.zeros(500, dtype=bool))).all()
+    assert np.isnan(novelty(embedding_ND, np.zeros(500, dtype=bool))).all()
     assert (novelty(np.ones((5, 2), np.float32), np.arange(5) < 2) == 0).all()
     with pytest.raises(LabelError, match="one each"):
-        novelty(features_NR, annotated_N[:-1])
+        novelty(embedding_ND, annotated_N[:-1])
