@@ -32,17 +32,19 @@ def decide(*, recording: Recording, readable: bool, by: User) -> QualityDecision
     return decision
 
 
-def check_again(*, everything: bool = False, on_progress: Callable[[int, int], None] | None = None) -> list[str]:
+def check_again(
+    *, everything: bool = False, batch: int = BATCH, on_progress: Callable[[int, int], None] | None = None
+) -> list[str]:
     """Judge the recordings that an older gate has checked, a batch a transaction; return what could not be read.
 
     Stopped at any time it goes on with the rest: each recording keeps the version that checked it.
     """
     rows = Recording.objects.order_by("pk") if everything else selectors.checked_earlier()
     total, done, last, refused = rows.count(), 0, 0, []
-    while batch := list(rows.filter(pk__gt=last).select_related("waveform")[:BATCH]):
-        last = batch[-1].pk
-        refused += _check(batch)
-        done += len(batch)
+    while some := list(rows.filter(pk__gt=last).select_related("waveform")[:batch]):
+        last = some[-1].pk
+        refused += _check(some)
+        done += len(some)
         if on_progress:
             on_progress(done, total)
     return refused

@@ -12,7 +12,7 @@ import numpy as np
 
 from ecgfm_core.signal.quality_gate import flat_seconds, lost_shares, score
 from ecgfm_core.signal.quality_leads import ARMS_LIMIT, arms_swapped, limb_misfit
-from ecgfm_core.signal.quality_measures import INDEPENDENT, Measures, measure, standard_order
+from ecgfm_core.signal.quality_measures import INDEPENDENT, Measures, measure, ranges, standard_order
 
 # Raised with every change of what is found: recordings checked by an older version can be checked again.
 VERSION = 2
@@ -97,15 +97,15 @@ def assess(
 
 def lost_leads(waveform_mv: np.ndarray, sampling_rate_hz: float, lead_names: Sequence[str]) -> set[str]:
     """Name the leads that are flat or missing most of the time; any unit."""
-    measures = measure(waveform_mv, sampling_rate_hz, lead_names)
-    lost = _most_seconds(flat_seconds(measures, calibrated=False)) | _most_missing(measures)
+    range_mv, missing_share = ranges(waveform_mv, sampling_rate_hz)
+    lost = _most_seconds(flat_seconds(range_mv, calibrated=False)) | _most_missing(missing_share)
     return set(_names(lead_names, lost))
 
 
 def _lost_kinds(waveform_mv: np.ndarray, measures: Measures, calibrated: bool) -> dict[str, np.ndarray]:
     """Tell ``[lead]`` of each kind of loss which leads show it; each lead shows one at most."""
-    missing = _most_missing(measures)
-    flat = _most_seconds(flat_seconds(measures, calibrated)) & ~missing
+    missing = _most_missing(measures.missing_share)
+    flat = _most_seconds(flat_seconds(measures.range_mv, calibrated)) & ~missing
     edges = _share_at_edges(waveform_mv)
     far = np.zeros(len(flat), bool)
     if calibrated and flat.any():
@@ -119,8 +119,8 @@ def _most_seconds(bad: np.ndarray) -> np.ndarray:
     return np.asarray(bad.mean(axis=1) > _FLAT_SECONDS_SHARE)
 
 
-def _most_missing(measures: Measures) -> np.ndarray:
-    return np.asarray(measures.missing_share.mean(axis=1) > _MISSING_SHARE_MAX)
+def _most_missing(missing_share: np.ndarray) -> np.ndarray:
+    return np.asarray(missing_share.mean(axis=1) > _MISSING_SHARE_MAX)
 
 
 def _share_at_edges(waveform_mv: np.ndarray) -> np.ndarray:

@@ -36,13 +36,12 @@ LIMITS = Limits()
 INTERCEPT, SLOPE = 3.2, -6.8
 
 
-def flat_seconds(measures: Measures, calibrated: bool) -> np.ndarray:
-    """Tell ``[lead, second]`` in which a lead hardly moves."""
-    ranges = measures.range_mv
+def flat_seconds(range_mv: np.ndarray, calibrated: bool) -> np.ndarray:
+    """Tell ``[lead, second]`` in which a lead hardly moves, from how far it moves in each second."""
     limit = FLAT_RANGE_MV
     if not calibrated:
-        limit = _FLAT_SHARE_OF_MEDIAN * float(np.median(np.median(ranges, axis=1))) if ranges.size else 0.0
-    return np.asarray(ranges <= limit)
+        limit = _FLAT_SHARE_OF_MEDIAN * float(np.median(np.median(range_mv, axis=1)))
+    return np.asarray(range_mv <= limit)
 
 
 def lost_shares(measures: Measures, calibrated: bool = True, limits: Limits = LIMITS) -> np.ndarray:
@@ -52,7 +51,7 @@ def lost_shares(measures: Measures, calibrated: bool = True, limits: Limits = LI
     -------
     float ``[lead]``
     """
-    gone = np.fmax(flat_seconds(measures, calibrated), measures.missing_share > 0.5)
+    gone = np.fmax(flat_seconds(measures.range_mv, calibrated), measures.missing_share > 0.5)
     if not calibrated:
         return np.asarray(gone.mean(axis=1))
     disturbed = np.fmax.reduce(

@@ -81,6 +81,17 @@ def measure(waveform_mv: np.ndarray, sampling_rate_hz: float, lead_names: Sequen
     return Measures(**joined, power_mv2=np.average([one.power_mv2 for one in blocks], axis=0, weights=seconds))
 
 
+def ranges(waveform_mv: np.ndarray, sampling_rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
+    """Give highest less lowest sample, and the share of missing ones, of each second: both ``[lead, second]``."""
+    blocks = [_ranges(block_LSW) for block_LSW in _blocks(waveform_mv, sampling_rate_hz)]
+    return np.concatenate([one for one, _ in blocks], axis=1), np.concatenate([one for _, one in blocks], axis=1)
+
+
+def _ranges(waveform_LSW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    highest, lowest = np.fmax.reduce(waveform_LSW, axis=2), np.fmin.reduce(waveform_LSW, axis=2)
+    return np.nan_to_num(highest - lowest), np.isnan(waveform_LSW).mean(axis=2)
+
+
 def _blocks(waveform_LT: np.ndarray, sampling_rate_hz: float) -> Iterator[np.ndarray]:
     """Yield blocks of a minute, cut into seconds; the last one takes what is left over."""
     width = min(max(round(sampling_rate_hz), 1), waveform_LT.shape[1])
@@ -93,8 +104,7 @@ def _blocks(waveform_LT: np.ndarray, sampling_rate_hz: float) -> Iterator[np.nda
 
 def _block(waveform_LSW: np.ndarray, sampling_rate_hz: float, rows: Sequence[int]) -> Measures:
     leads, seconds, width = waveform_LSW.shape
-    ranges = np.fmax.reduce(waveform_LSW, axis=2) - np.fmin.reduce(waveform_LSW, axis=2)
-    missing = np.isnan(waveform_LSW).mean(axis=2)
+    range_mv, missing = _ranges(waveform_LSW)
     if missing.any():
         waveform_LSW = fill_missing(waveform_LSW.reshape(leads, -1)).reshape(waveform_LSW.shape)
     cell = max(int(_CELL_S * sampling_rate_hz), 1)
@@ -109,7 +119,7 @@ def _block(waveform_LSW: np.ndarray, sampling_rate_hz: float, rows: Sequence[int
         unexplained[rows] = _swing(_unexplained(beats_LK[rows]), seconds)
     fast_LSK = fast_LK.reshape(leads, seconds, cells)
     return Measures(
-        range_mv=np.nan_to_num(ranges),
+        range_mv=range_mv,
         missing_share=missing,
         wander_mv=_swing(baseline_LK, seconds),
         unexplained_mv=unexplained,

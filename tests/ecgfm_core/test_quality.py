@@ -187,7 +187,7 @@ def test_other_lead_sets_are_readable_with_half_of_their_leads(clean):
     two[1] = 0
     found = judged(two, names=["MLII", "V5"])
     assert (found["readable"], found["score"]) == (True, 0.5)
-    assert found["not_judged"] == ["electrode pops: I, II and V1 to V6 are needed", "swapped arms: I, II and V6 are needed"]
+    assert [words.split(":")[0] for words in found["not_judged"]] == ["electrode pops", "swapped arms"]
     three = clean[[0, 1, 6]].copy()
     three[0] = 0.5
     three[1] = np.clip(three[1], None, np.quantile(three[1], 0.97))

@@ -113,12 +113,16 @@ def test_ludb_tells_diagnoses_in_words(real_data: Path) -> None:
 
 
 def test_flat_and_saturated_recordings_are_findings(real_data: Path) -> None:
-    judged: Counter[tuple[str, bool]] = Counter()
-    for recording in load_all(real_data / "cinc2011").values():
+    refused: dict[str, dict[str, float]] = {"acceptable": {}, "unacceptable": {}, "": {}}
+    for name, recording in load_all(real_data / "cinc2011").items():
         found = quality.assess(recording.waveform_mv, recording.sampling_rate_hz, recording.lead_names)
-        judged[recording.source_codes[0].code if recording.source_codes else "", found["readable"]] += 1
-    assert judged["acceptable", False] == 0
-    assert judged["unacceptable", False] >= 15
+        if not found["readable"]:
+            said = recording.source_codes[0].code if recording.source_codes else ""
+            refused[said][name] = max(found["figures"]["lost_share"])
+    # Three that people accepted hold a lead in which no beat can be seen.
+    assert set(refused["acceptable"]) == {"1588250", "1690426", "2140454"}
+    assert min(refused["acceptable"].values()) > 0.9
+    assert len(refused["unacceptable"]) >= 53
     flat = load_all(real_data / "chapman_ningbo")["JS45542"]
     assert quality.assess(flat.waveform_mv, 500, flat.lead_names)["flat_leads"] == ["V1", "V2", "V3", "V4", "V5", "V6"]
 

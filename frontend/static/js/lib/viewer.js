@@ -105,6 +105,8 @@ export class Viewer {
     facts.push(fact(`${+rate.toFixed(1)} Hz`, seconds < 120 ? `${+seconds.toFixed(1)} s` : `${+(seconds / 60).toFixed(1)} min`));
     if (rate < 250) facts.push(fact("", `${+rate.toFixed(0)} Hz: nothing above ${+(rate / 2).toFixed(0)} Hz`));
     if (!recording.calibrated) facts.push(fact("", warning("uncalibrated: heights are not millivolts")));
+    const unjudged = (recording.quality?.not_judged || []).map((words) => words.split(":")[0]);
+    if (unjudged.length) facts.push(fact("not judged", unjudged.join(", ")));
     this.part("head").replaceChildren(name, ...facts, ...note);
   }
 
