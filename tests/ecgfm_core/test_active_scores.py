@@ -34,6 +34,8 @@ def test_uncertainty_equals_modals_on_a_classifier() -> None:
 def test_two_classes_need_one_probability() -> None:
     np.testing.assert_allclose(scores.entropy(np.array([0.5, 1.0, 0.25])), [1.0, 0.0, 0.811278], atol=1e-6)
     np.testing.assert_allclose(scores.margin(np.array([0.5, 0.9])), [0.0, 0.8])
+    shares = np.linspace(0, 1, 11)
+    np.testing.assert_allclose(scores.least_confidence(shares), (1 - scores.margin(shares)) / 2, atol=1e-12)
 
 
 def test_disagreement_is_zero_where_models_agree_and_one_bit_where_they_oppose() -> None:
