@@ -5,6 +5,7 @@ from django.urls import path
 from annotator.pages.manage import (
     checkpoints,
     datasets,
+    known_answers,
     overview,
     people,
     prospective,
@@ -30,6 +31,8 @@ urlpatterns = [
     path("manage/checkpoints/<int:pk>/promote", checkpoints.promote, name="manage-promote"),
     path("manage/checkpoints/<int:pk>/score", checkpoints.score, name="manage-score"),
     path("manage/rounds", rounds.rounds, name="manage-rounds"),
+    path("manage/rounds/vouch", known_answers.vouch, name="manage-vouch"),
+    path("manage/rounds/withdraw", known_answers.withdraw, name="manage-vouch-withdraw"),
     path("manage/rounds/<int:pk>", rounds.round_, name="manage-round"),
     path("manage/rounds/<int:pk>/fill", rounds.fill, name="manage-round-fill"),
     path("manage/rounds/<int:pk>/open", rounds.open_, name="manage-round-open"),

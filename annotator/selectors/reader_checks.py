@@ -45,3 +45,8 @@ def known_answers(round_: Round) -> list[int]:
     read = Annotation.objects.filter(recording=OuterRef(OuterRef("pk")), reader=OuterRef("pk"))
     rows = Recording.objects.filter(Exists(readers().filter(~Exists(read))), pk__in=known - unreadable)
     return list(rows.values_list("pk", flat=True))
+
+
+def vouched_for() -> QuerySet[KnownAnswer]:
+    """Return the recordings that admins vouch for, the newest first."""
+    return KnownAnswer.objects.select_related("recording__dataset", "marked_by").order_by("-pk")

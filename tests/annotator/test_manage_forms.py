@@ -10,7 +10,18 @@ from django.contrib.messages import get_messages
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
-from annotator.models import Checkpoint, CuratedRelease, Dataset, ImportRun, Role, Round, ScoringRun, TrainingRun, User
+from annotator.models import (
+    Checkpoint,
+    CuratedRelease,
+    Dataset,
+    ImportRun,
+    KnownAnswer,
+    Role,
+    Round,
+    ScoringRun,
+    TrainingRun,
+    User,
+)
 from annotator.models.jobs import JobState
 from tests.annotator.manage_world import admin, checkpoint, import_run, release, small_world, someone, training_run
 from tests.annotator.reading_world import make_round, recordings, scheme
@@ -217,6 +228,19 @@ def test_a_round_is_refused_in_words(boss, changes, words):
     assert answer.status_code == 400
     assert words in answer.content.decode()
     assert not Round.objects.exists()
+
+
+def test_an_admin_vouches_for_a_recording_and_takes_it_back(boss):
+    row = recordings(1)[0]
+    vouch, withdraw = reverse("manage-vouch"), reverse("manage-vouch-withdraw")
+    assert "may be drawn as a control" in said(boss.post(vouch, {"recording": f" r-{row.pk} "}))
+    shown = boss.get(reverse("manage-rounds")).content.decode()
+    assert "1 so far" in shown
+    assert f"<td>R-{row.pk}</td>" in shown
+    assert "is no recording" in said(boss.post(vouch, {"recording": "the third"}))
+    assert "There is no recording" in said(boss.post(vouch, {"recording": "999999"}))
+    assert "no longer" in said(boss.post(withdraw, {"recording": str(row.pk)}))
+    assert not KnownAnswer.objects.exists()
 
 
 def test_a_round_goes_through_its_states_and_says_when_it_can_not(boss):

@@ -29,6 +29,7 @@ POST_ONLY = {
     "manage-unreadable-put-back", "manage-unreadable-confirm",
     "manage-upload", "manage-import-cancel", "manage-training-cancel", "manage-go-back", "manage-promote",
     "manage-score",
+    "manage-vouch", "manage-vouch-withdraw",
     "manage-round-fill", "manage-round-open", "manage-round-close", "manage-round-reorder",
     "manage-release-cancel", "manage-person-password",
     "manage-person-role", "manage-person-deactivate", "manage-person-activate",

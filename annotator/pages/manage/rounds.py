@@ -9,6 +9,7 @@ from django.shortcuts import get_object_or_404, redirect
 from annotator.models import Checkpoint, Round
 from annotator.pages.manage.base import AdminRequest, action, admin_page, attempt, page, paged
 from annotator.pages.manage.forms import RoundForm
+from annotator.pages.manage.known_answers import panel
 from annotator.pages.manage.ordering import order_words
 from annotator.pages.manage.report import report_sections
 from annotator.pages.manage.stopping import stop_words
@@ -30,7 +31,7 @@ def rounds(request: AdminRequest) -> HttpResponseBase:
     if request.method == "POST" and (row := attempt(form, service.create_round, by=request.user)):
         messages.success(request, f"Round {row.number} is planned. Fill its queue next.")
         return redirect("manage-round", pk=row.pk)
-    return page(request, "rounds", {"form": form, "rounds": paged(request, selectors.rounds())})
+    return page(request, "rounds", {"form": form, "rounds": paged(request, selectors.rounds()), **panel()})
 
 
 @admin_page
