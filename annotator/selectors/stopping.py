@@ -151,6 +151,11 @@ def _reader_error(round_: Round) -> float | None:
     return min(1 - right / read, ERROR_MAX) if read >= CONTROLS_MIN else None
 
 
+def newest() -> Round | None:
+    """Return the newest round of the train split that has an estimate."""
+    return Round.objects.filter(split=Recording.Split.TRAIN).exclude(estimate={}).order_by("-number").first()
+
+
 def due() -> list[Round]:
     """Return the rounds whose estimate is out of date: the newest few that are open or closed."""
     rows = Round.objects.filter(state__in=STATES).order_by("-number")[:3]

@@ -12,6 +12,7 @@ from ecgfm_core.noninferiority import Verdict
 from tests.annotator.gate_world import checkpoint, frozen_split, judged, score
 from tests.annotator.reading_world import AF, SINUS, Chosen, client, make_round, person, read, recordings, says
 from tests.annotator.test_checkpoint_races import at_once
+from workers import data_tasks
 
 pytestmark = pytest.mark.django_db
 
@@ -160,6 +161,21 @@ def test_due_names_the_current_and_newer_candidates_once_scored(rows, current):
     score(checkpoint(), rows[:3])
     assert len(gates.due()) == 1
     assert Checkpoint.objects.get(pk=current.pk).test_metrics["recordings"] == 60
+
+
+def test_workers_measure_what_is_due_and_what_somebody_wants_to_promote(
+    rows, current, boss, django_capture_on_commit_callbacks
+):
+    candidate = score(checkpoint(), rows)
+    with django_capture_on_commit_callbacks() as queued, pytest.raises(HeldBack, match="Try again in a minute"):
+        checkpoints.promote(checkpoint=candidate, by=boss)
+    assert len(queued) == 1, "the comparison is asked for"
+    data_tasks.measure_when_due()
+    assert gates.due() == []
+    before = Checkpoint.objects.get(pk=candidate.pk).gate
+    data_tasks.judge_checkpoint(candidate.pk)
+    assert Checkpoint.objects.get(pk=candidate.pk).gate == before, "the same seed, the same intervals"
+    checkpoints.promote(checkpoint=candidate, by=boss)
 
 
 def test_an_override_needs_a_reason_and_is_kept(rows, current, boss):

@@ -170,6 +170,24 @@ def test_an_estimate_is_due_after_ten_reads_of_an_open_round_and_after_one_of_a_
     assert stopping.counted(world.round).count() == 101
 
 
+def test_the_overview_speaks_of_the_newest_round_of_the_train_split_that_was_read():
+    world = World()
+    assert stopping.newest() is None
+    measuring.estimate(round=world.round)
+    world.made(2, Round.Strategy.RELABEL)
+    on_test = world.made(3, Round.Strategy.RANDOM, split="test", reveal="never")
+    measuring.estimate(round=on_test)
+    assert stopping.newest() == world.round
+
+
+def test_fewer_than_a_hundred_left_are_held_against_as_many_at_random():
+    found = {
+        "unread": 40, "audit": {"corrected": 5, "read": 50}, "remaining": [10.0, 4.0, 17.0], "next": [9.0, 4.0, 15.0],
+        "next_reads": 40, "random": [25.0, 10.0, 42.0],
+    }  # fmt: skip
+    assert "next 40 reads would correct about 9 (4 to 15); random reading 10." in stop_words(found).words
+
+
 def test_the_sentence_for_the_chief():
     said = stop_words(
         {

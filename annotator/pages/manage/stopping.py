@@ -30,12 +30,13 @@ def _left(estimate: dict[str, Any]) -> str:
 
 
 def _coming(estimate: dict[str, Any]) -> str:
-    random = f"random reading {estimate['random'][0]:,.0f}" if estimate["random"] else ""
+    by_chance = estimate["random"][0] if estimate["random"] else None
     if not estimate["next"]:
-        return f"The next 100 reads at random would correct about {estimate['random'][0]:,.0f}." if random else ""
+        return "" if by_chance is None else f"The next 100 reads at random would correct about {by_chance:,.0f}."
     value, low, high = estimate["next"]
-    words = f"The next {estimate['next_reads']} reads would correct about {value:,.0f} ({low:,.0f} to {high:,.0f})"
-    return f"{words}; {random}." if random else f"{words}."
+    reads = estimate["next_reads"]
+    words = f"The next {reads} reads would correct about {value:,.0f} ({low:,.0f} to {high:,.0f})"
+    return f"{words}." if by_chance is None else f"{words}; random reading {by_chance * reads / 100:,.0f}."
 
 
 def _hint(estimate: dict[str, Any]) -> str:
