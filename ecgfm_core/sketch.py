@@ -36,7 +36,7 @@ def sketch(waveform_mv: np.ndarray, sampling_rate_hz: float, lead_names: Sequenc
     for number, (name, lead) in enumerate(zip(lead_names, shown, strict=True)):
         column, row = divmod(number, _COLUMNS_OF_SIX)
         left, middle = column * _WIDTH, (row + 0.5) * _ROW
-        parts.append(f'<text x="{left + 3}" y="{middle - 5:.0f}" font-size="9" fill="#666">{escape(name)}</text>')
+        parts.append(f'<text x="{left + 3}" y="{middle - 5:.0f}" font-size="11" fill="#666">{escape(name)}</text>')
         for points in _lines(lead, left + 34, middle, calibrated):
             parts.append(f'<polyline points="{points}" fill="none" stroke="#222" stroke-width="0.8"/>')
     return "\n".join([*parts, "</svg>"])

@@ -30,6 +30,8 @@ MUSCLE_MV = 0.04
 MAINS_MV = 0.05
 WANDER_MV = 0.5
 POP_MV = 2.0
+# Where other leads show a pop too, or there are none to compare with, a second must move so much more than the others.
+_POP_TIMES, _POP_JUMP_MV = 3, 4.0
 
 
 def assess(
@@ -62,7 +64,7 @@ def assess(
 
     Notes
     -----
-    Any number of leads and samples; without millivolts noise is not judged, without I, II, V1 to V6 no pops.
+    Any number of leads and samples; without millivolts noise is not judged.
     """
     measures, rows = measure(waveform_mv, sampling_rate_hz, lead_names), standard_order(lead_names)
     lost = lost_shares(measures, calibrated)
@@ -82,6 +84,9 @@ def assess(
     unusable = dead | kinds["clipped"]
     of_twelve = [rows[name] for name in INDEPENDENT] if set(INDEPENDENT) <= set(rows) else []
     value = score(float(lost[of_twelve].max())) if of_twelve else float((~unusable).mean())
+    if of_twelve and value < 0.5 and not dead[of_twelve].any():
+        worst = max(of_twelve, key=lambda row: lost[row])
+        words.insert(0, f"{lead_names[worst]}: {lost[worst]:.0%} of the time lost to disturbance")
     return {
         "version": VERSION,
         "score": round(value, 4),
@@ -91,7 +96,7 @@ def assess(
         "missing_share": round(float(np.isnan(waveform_mv).mean()), 4) if measures.missing_share.any() else 0.0,
         "figures": {name: _rounded(values) for name, values in figures.items()},
         "findings": [*words, misfit] if misfit else words,
-        "not_judged": list(_not_judged(calibrated, bool(of_twelve), arms is not None)),
+        "not_judged": list(_not_judged(calibrated, arms is not None)),
     }
 
 
@@ -131,16 +136,15 @@ def _share_at_edges(waveform_mv: np.ndarray) -> np.ndarray:
 
 
 def _figures(measures: Measures, lost: np.ndarray) -> dict[str, np.ndarray]:
-    unexplained = measures.unexplained_mv
+    unexplained, usual = measures.unexplained_mv, np.median(measures.range_mv, axis=1, keepdims=True)
     quiet = np.median(unexplained, axis=1, keepdims=True) < POP_MV / 2
-    pops = ((unexplained > POP_MV) & quiet).sum(axis=1).astype(float)
-    pops[np.isnan(unexplained).any(axis=1)] = np.nan
+    jumps = (measures.range_mv > _POP_TIMES * usual) & (measures.range_mv > usual + _POP_JUMP_MV)
     return {
         "lost_share": lost,
         "wander_mv": np.quantile(measures.wander_mv, 0.9, axis=1),
         "muscle_mv": np.median(measures.muscle_mv, axis=1),
         "mains_mv": np.median(measures.mains_mv, axis=1),
-        "pops": pops,
+        "pops": (((unexplained > POP_MV) & quiet) | jumps).sum(axis=1),
     }
 
 
@@ -161,11 +165,9 @@ def _limb(rows: dict[str, int]) -> list[int]:
     return [row for name, row in rows.items() if not name.startswith("V")]
 
 
-def _not_judged(calibrated: bool, of_twelve: bool, arms: bool) -> Iterable[str]:
+def _not_judged(calibrated: bool, arms: bool) -> Iterable[str]:
     if not calibrated:
         yield "noise: the file has no millivolts"
-    if not of_twelve:
-        yield "electrode pops: I, II and V1 to V6 are needed"
     if not arms:
         yield "swapped arms: I, II and V6 are needed"
 

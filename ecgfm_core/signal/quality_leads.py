@@ -17,7 +17,7 @@ LIMB = ("I", "II", "III", "aVR", "aVL", "aVF")
 ARMS_LIMIT = -0.4
 # What is left of Einthoven's and Goldberger's sums, as a share of the limb leads' root mean square.
 _MISFIT = 0.2
-_FIT = 0.1
+_FIT = 0.05
 # Leads that keep two dimensions, but not the sums, are each scaled on their own.
 _TWO_DIMENSIONS = 0.9
 
