@@ -17,6 +17,15 @@ def check_environment(name: str) -> None:
         raise ImproperlyConfigured(f"ECGFM_ENV is {name!r}; allowed are {' and '.join(ENVIRONMENTS)}.")
 
 
+def check_gate(*, margin: float, positives_min: int) -> None:
+    """Refuse a gate that no checkpoint could pass or fail: each scoring run ends with a comparison."""
+    if not 0 < margin <= 0.5 or positives_min < 1:
+        raise ImproperlyConfigured(
+            f"GATE_MARGIN is {margin:g} and GATE_POSITIVES_MIN {positives_min}; a margin above 0 to 0.5 (0.02 for "
+            "example) and 1 or more positives (100 for example) are allowed."
+        )
+
+
 def check_production(*, secrets: dict[str, str], debug: bool, allowed_hosts: list[str]) -> None:
     """Refuse guessable secrets, DEBUG, an open host list and servers that are not named."""
     for name, value in secrets.items():

@@ -156,6 +156,7 @@ RETRAIN_AFTER_CORRECTIONS = env.int("RETRAIN_AFTER_CORRECTIONS", default=100)  #
 RERANK_AFTER_CORRECTIONS = env.int("RERANK_AFTER_CORRECTIONS", default=10)  # the open round's queue; 0 turns it off
 GATE_MARGIN = env.float("GATE_MARGIN", default=0.02)  # area under the ROC curve that a promoted checkpoint may lose
 GATE_POSITIVES_MIN = env.int("GATE_POSITIVES_MIN", default=100)  # that a label needs on the test split to be judged
+checks.check_gate(margin=GATE_MARGIN, positives_min=GATE_POSITIVES_MIN)
 TRAINING_THREADS = env.int("TRAINING_THREADS", default=1)
 _processes = env.str("TRAINING_PROCESSES", default="auto")
 TRAINING_PROCESSES = 0 if _processes == "auto" else int(_processes)  # at most; 0: one a GPU

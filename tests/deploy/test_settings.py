@@ -57,6 +57,12 @@ def test_an_unsafe_value_is_refused_by_name(name, value, words, tmp_path):
     assert not secret or name != "SECRET_KEY" or secret in ("change-me",) or secret not in done.stderr
 
 
+@pytest.mark.parametrize(("margin", "positives_min"), [(0, 100), (0.6, 100), (float("nan"), 100), (0.02, 0)])
+def test_a_gate_that_can_not_judge_is_refused(margin, positives_min):
+    with pytest.raises(ImproperlyConfigured, match="GATE_MARGIN"):
+        checks.check_gate(margin=margin, positives_min=positives_min)
+
+
 def test_one_value_for_both_secrets_is_refused():
     same = dict.fromkeys(GOOD, GOOD["SECRET_KEY"])
     with pytest.raises(ImproperlyConfigured, match="hold the same value"):
