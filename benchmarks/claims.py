@@ -1,10 +1,11 @@
 """Claim an item and answer it over HTTP: answers a second, latencies, items handed out twice, errors.
 
-    python benchmarks/claims.py [--items 1000 100000] [--readers 1 16 64] [--seconds 8] [--blind]
+    python benchmarks/claims.py [--items 1000 100000] [--readers 1 16 64] [--seconds 8] [--blind] [--absent 0.03]
 
 Starts PostgreSQL, Valkey and gunicorn of its own in a temporary folder, with the web processes that the launcher
 starts, and asks 127.0.0.1 alone. Each cell has a fresh round and readers with sessions of their own; a reader claims,
-answers and goes on. `--blind` adds the first read, a third request. The readers run on the same processors as the
+answers and goes on. `--blind` adds the first read, a third request; `--absent` is the share of items that are repeats
+of readers who stay away. The readers run on the same processors as the
 server; `web_ms`, `db_ms` and `load_ms` are processor time an answer in gunicorn, PostgreSQL and the readers, which a
 busy machine does not change as much as the rest.
 """
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--readers", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--blind", action="store_true")
+    parser.add_argument("--absent", type=float, default=0)
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="ecgfm-claims-"))
     home.chmod(0o711)
@@ -65,7 +67,7 @@ def run(home: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
         for items in options.items:
             for readers in options.readers:
-                make_round(items, blind=options.blind)
+                make_round(items, blind=options.blind, absent=options.absent)
                 before = processor_ms(server.pid, home)
                 row = {"items": items, "readers": readers} | measure(
                     port, cookies[:readers], options.seconds, blind=options.blind
@@ -119,8 +121,11 @@ def sessions(count: int) -> list[str]:
     return cookies
 
 
-def make_round(count: int, *, blind: bool) -> None:
-    """Close what is open and open a round of `count` items over recordings that are made once."""
+def make_round(count: int, *, blind: bool, absent: float = 0) -> None:
+    """Close what is open and open a round of `count` items over recordings that are made once.
+
+    Of them, `absent` is reserved for readers who won't come.
+    """
     from django.db import connection
     from django.utils import timezone
 
@@ -153,6 +158,12 @@ def make_round(count: int, *, blind: bool) -> None:
             " SELECT %s, id, 1, row_number() OVER (ORDER BY id) - 1, 'strategy', 'why', 'waiting'"
             " FROM annotator_recording ORDER BY id LIMIT %s",
             [made.pk, count],
+        )
+        gone, _ = User.objects.get_or_create(username="gone")
+        cursor.execute(
+            "UPDATE annotator_queueitem SET origin = 'repeat', reserved_for_id = %s"
+            " WHERE round_id = %s AND random() < %s",
+            [gone.pk, made.pk, absent],
         )
         cursor.execute("ANALYZE")
 
