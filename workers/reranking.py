@@ -3,10 +3,9 @@
 Axes: N recordings of the files, S seeds, K settled recordings, P of the round's pool.
 """
 
-from dataclasses import replace
-
 import numpy as np
 
+from annotator.errors import WrongState
 from annotator.models import Reranking, Round
 from annotator.selectors import candidates, embeddings
 from annotator.services import reranking
@@ -34,6 +33,8 @@ def rerank(run: Reranking, attempt: int) -> None:
 
 def new_order(round: Round) -> NewOrder:
     """Return what should stand in the waiting places of a round."""
+    if round.checkpoint_id is None:
+        raise WrongState(f"{round} has no checkpoint, hence no embeddings to judge.")
     store = embedding_files.opened(round.checkpoint_id)
     places = reranking.movable(round)
     judged = np.array(sorted(places), dtype=np.int64)
@@ -89,6 +90,7 @@ def _settled(store: EmbeddingStore) -> core.Settled:
 
 
 def _pool(round: Round, store: EmbeddingStore, rows_P: np.ndarray, votes_SP: np.ndarray) -> Pool:
+    """Return the columns that the selection orders by; other labels keep the doubt that the scoring run had of them."""
     known_P, ids_P = store.known_N[rows_P], store.ids_N[rows_P]
     given_P, probability_P = known_P["given"].astype(np.int64), votes_SP.mean(axis=0, dtype=np.float64)
     columns = {
@@ -96,18 +98,22 @@ def _pool(round: Round, store: EmbeddingStore, rows_P: np.ndarray, votes_SP: np.
         "label_error": scores.label_error_scores(given_P, probability_P),
         "label_set_error": known_P["doubt"].astype(np.float64),
         "entropy": scores.entropy(probability_P),
-        "epistemic": scores.disagreement(votes_SP),
     }
+    if round.strategy == Round.Strategy.COMMITTEE:
+        columns["epistemic"] = scores.disagreement(votes_SP)
 
     def describe(ids: np.ndarray) -> list[Candidate]:
         at = np.searchsorted(ids_P, ids)
-        numbers = {name: column[at].tolist() for name, column in columns.items()}
+        doubts = candidates.doubts(round, ids[~np.isnan(columns["label_set_error"][at])])
         votes = (votes_SP[:, at] > 0.5).sum(axis=0).tolist()
-        said = candidates.describe(round, ids)
+        rows = zip(*(column[at].tolist() for column in columns.values()), strict=True)
         return [
-            replace(one, votes=votes[n], models=len(votes_SP), **{name: numbers[name][n] for name in numbers})
-            for n, one in enumerate(said)
-        ]
+            Candidate(
+                id=pk, given=None if given == scores.UNKNOWN else bool(given), votes=for_it, models=len(votes_SP),
+                doubt=doubts.get(pk), **dict(zip(columns, numbers, strict=True)),
+            )
+            for pk, given, for_it, numbers in zip(ids.tolist(), given_P[at].tolist(), votes, rows, strict=True)
+        ]  # fmt: skip
 
     error_P = np.nan_to_num(label_error(Pool(ids_P, given_P, columns, describe)))
     doubtful = np.argsort(-error_P, kind="stable")[:CODED_MAX]

@@ -40,14 +40,14 @@ def pool(round_: Round) -> QuerySet[Recording]:
 
 def columns(round_: Round) -> Pool:
     """Return what may be chosen as columns; centres and codes only where the strategy keeps places for them."""
-    described = partial(describe, round_)
+    describe = partial(_describe, round_)
     if round_.strategy == Round.Strategy.RANDOM:
         ids_N = np.fromiter(_streamed(pool(round_).order_by("pk").values_list("pk", flat=True)), dtype=np.int64)
-        return Pool(ids_N, np.full(ids_N.size, UNKNOWN, dtype=np.int8), {}, described)
+        return Pool(ids_N, np.full(ids_N.size, UNKNOWN, dtype=np.int8), {}, describe)
     rows_N = np.fromiter(_rows(round_), dtype=ROW)
     coded_M2 = _coded(rows_N) if round_.strategy == Round.Strategy.RELABEL else None
     scores = {name: rows_N[name] for name in ORDERED_BY}
-    return Pool(rows_N["id"], rows_N["given"], scores, described, rows_N["centre"], coded_M2)
+    return Pool(rows_N["id"], rows_N["given"], scores, describe, rows_N["centre"], coded_M2)
 
 
 def _rows(round_: Round) -> Iterator[tuple[Any, ...]]:
@@ -100,7 +100,7 @@ def embeddings(round_: Round, ids: np.ndarray) -> np.ndarray:
     return np.array([found.get(pk, unknown) for pk in ids.tolist()], dtype=np.float32).reshape(ids.size, width)
 
 
-def describe(round_: Round, ids: np.ndarray) -> Sequence[Candidate]:
+def _describe(round_: Round, ids: np.ndarray) -> Sequence[Candidate]:
     """Return what is known of recordings, in the order of the ids, for the reasons."""
     names = label_names(round_)
     found = {}
@@ -138,6 +138,16 @@ def _doubt(said: dict[str, Any] | None, names: dict[str, str]) -> Doubt | None:
         return None
     voters = {name: said.get(name, 0) for name in ("votes", "models")}
     return Doubt(names.get(said["code"], said["code"]), said["probability"], bool(said["given"]), **voters)
+
+
+def doubts(round_: Round, ids: np.ndarray) -> dict[int, Doubt | None]:
+    """Return the label most in doubt of each of these recordings, as the round's checkpoint scored it."""
+    names, found = label_names(round_), {}
+    for some in _chunks(ids):
+        rows = Prediction.objects.filter(checkpoint=round_.checkpoint_id, recording__in=some)
+        for pk, detail in rows.values_list("recording", "label_error_detail"):
+            found[pk] = _doubt(detail.get("doubt"), names)
+    return found
 
 
 def label_names(round_: Round) -> dict[str, str]:

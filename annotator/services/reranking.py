@@ -152,13 +152,15 @@ def reorder(*, run: Reranking, attempt: int, order: NewOrder) -> Reranking:
 
     What was claimed since the order was made keeps its recording and its place.
     """
+    # Only a re-ordering brings recordings into an open round, and one runs at a time: this can be read before the lock.
+    queued = set(QueueItem.objects.filter(round=run.round_id).values_list("recording", flat=True))
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", ORDER_LOCK)
     round = Round.objects.get(pk=run.round_id)
     if why := refusal(round):
         raise WrongState(why)
     free = {recording: place for recording, place in movable(round, lock=True).items() if recording in order.judged}
-    taken = set(QueueItem.objects.filter(round=round).values_list("recording", flat=True)) - free.keys()
+    taken = queued - free.keys()
     moves = _moves(free, [recording for recording in order.wanted if recording not in taken])
     _write(free, moves, order.reasons)
     moved = sum(goes != comes or free[goes].rank != rank for goes, comes, rank in moves)

@@ -90,7 +90,9 @@ def write(folder: Path, blocks: Iterable[Block], reduce: Callable[[np.ndarray], 
 
 
 def _write_rows(version: Path, blocks: Iterable[Block]) -> int:
-    ids, known, count = [], [], 0
+    ids: list[np.ndarray] = []
+    known: list[np.ndarray] = []
+    count = 0
     with (version / "embeddings.npy").open("wb") as file:
         for ids_B, known_B, embeddings_BD in blocks:
             if not count:

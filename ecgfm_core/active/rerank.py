@@ -103,16 +103,15 @@ class _Pool:
 
 def _out_of_fold(pool: _Pool, seeds: Sequence[int], strength: float) -> tuple[np.ndarray, list[np.ndarray]]:
     """Logits ``[S, N]``, each from the head that left its patient out, and a seed the rows that its heads learned."""
-    column_SN, known_S, weights, intercepts = np.empty((len(seeds), len(pool.given_N)), np.int16), [], [], []
-    for row_N, seed in zip(column_SN, seeds, strict=True):
+    column_SN = np.empty((len(seeds), len(pool.given_N)), np.int16)
+    known_S = [_sample(pool, seed) for seed in seeds]
+    heads: list[tuple[np.ndarray, float]] = []
+    for row_N, known, seed in zip(column_SN, known_S, seeds, strict=True):
         fold_N = crossfit.deal_folds(pool.given_N, pool.patient_N, pool.options.fold_count, seed)
-        known_S.append(_sample(pool, seed))
-        row_N[:] = len(weights) + fold_N
-        for fold in range(int(fold_N.max()) + 1):
-            weight_R, intercept = _head(pool, known_S[-1][fold_N[known_S[-1]] != fold], strength)
-            weights.append(weight_R.astype(np.float32))
-            intercepts.append(intercept)
-    weight_RH, intercept_H = np.stack(weights, axis=1), np.array(intercepts, dtype=np.float32)
+        row_N[:] = len(heads) + fold_N
+        heads += [_head(pool, known[fold_N[known] != fold], strength) for fold in range(int(fold_N.max()) + 1)]
+    weight_RH = np.stack([weight_R for weight_R, _ in heads], axis=1).astype(np.float32)
+    intercept_H = np.array([intercept for _, intercept in heads], dtype=np.float32)
     logits_SN = np.empty(column_SN.shape, dtype=np.float32)
     for first in range(0, len(pool.given_N), BLOCK_ROWS):
         block = slice(first, first + BLOCK_ROWS)
