@@ -153,11 +153,11 @@ def line(title: str, accepted: np.ndarray, predicted: Sequence[np.ndarray]) -> s
     )
 
 
-def print_misses(names: Sequence[str], accepted: np.ndarray, now: np.ndarray, lost: np.ndarray) -> None:
+def print_misses(names: list[str], accepted: np.ndarray, now: np.ndarray, lost: np.ndarray) -> None:
     """Print the confusion matrix and what is missed."""
     for said, rows in (("acceptable", accepted), ("unacceptable", ~accepted)):
         print(f"  people: {said:<13} gate: readable {(now & rows).sum():>3}, unreadable {(~now & rows).sum():>3}")
-    for row in np.flatnonzero(now != accepted):
+    for row in np.flatnonzero(now != accepted).tolist():
         said = "acceptable" if accepted[row] else "unacceptable"
         print(f"  missed {names[row]}: people {said}, worst lead lost {lost[row]:.2f}")
 
