@@ -70,7 +70,7 @@ def loop() -> Loop:
 
 
 def corrections_since_training() -> int:
-    """Return how many recordings of the train split were corrected after the newest successful training run took its labels."""
+    """Return how many training recordings were corrected after the newest successful training run took its labels."""
     corrected = Consensus.objects.filter(corrects=True, recording__split=Recording.Split.TRAIN)
     newest = TrainingRun.objects.filter(state=JobState.FINISHED).order_by("-created_at").first()
     if newest:

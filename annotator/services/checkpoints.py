@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from annotator import jobs
 from annotator.errors import HeldBack, InvalidInput, WrongState
-from annotator.models import Checkpoint, Consensus, Recording, TrainingMetric, TrainingRun, User
+from annotator.models import Checkpoint, Recording, TrainingMetric, TrainingRun, User
 from annotator.selectors import gate, training_pool
 from annotator.services import audit, job_state
 from annotator.services.schemes import ensure_scheme

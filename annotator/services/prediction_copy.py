@@ -15,7 +15,8 @@ from ecgfm_core.active.meanings import NAMES
 
 NUMBERS = ("abnormal_probability", *NAMES)
 COLUMNS = (
-    "checkpoint_id", "recording_id", *NUMBERS, "label_probabilities", "label_error_detail", "generated_text", "embedding",
+    "checkpoint_id", "recording_id", *NUMBERS, "label_probabilities", "label_error_detail", "generated_text",
+    "embedding",
 )  # fmt: skip
 HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
 TRAILER = struct.pack(">h", -1)
