@@ -6,21 +6,22 @@ from celery import Celery
 from django.conf import settings
 from django.db import transaction
 
-# Task name -> queue. `data` needs no torch-sized machine; `train` and `score` may sit on GPU hosts.
+# Task name -> queue. `data` needs no torch-sized machine; `train` and `score` may sit on GPU hosts. `loop` is
+# for what is over soon and what readers wait for: its worker takes nothing that runs for hours.
 TASKS = {
     "import_recordings": "data",
     "build_release": "data",
-    "fill_round": "score",
+    "fill_round": "loop",
     "score_pool": "score",
     "score_arrivals": "score",
-    "rerank_round": "score",
+    "rerank_round": "loop",
     "train": "train",
-    "release_leases": "data",
-    "recover_jobs": "data",
-    "retrain_when_due": "data",
+    "release_leases": "loop",
+    "recover_jobs": "loop",
+    "retrain_when_due": "loop",
     "watch_folders": "data",
     "judge_checkpoint": "data",
-    "measure_when_due": "data",
+    "measure_when_due": "loop",
 }
 
 _client = Celery("annotator", broker=settings.BROKER_URL)

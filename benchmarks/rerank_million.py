@@ -162,7 +162,7 @@ def fill(round_pk: int) -> None:
 def worker(home: Path) -> Iterator[psutil.Process]:
     """A worker for the queue that re-orderings go to."""
     # fmt: off
-    command = [sys.executable, "-m", "celery", "--app", "workers.app", "worker", "--queues", "score",
+    command = [sys.executable, "-m", "celery", "--app", "workers.app", "worker", "--queues", "loop",
                "--concurrency", "1", "--without-mingle", "--without-gossip", "--without-heartbeat",
                "--loglevel", "INFO"]
     # fmt: on

@@ -44,11 +44,13 @@ def worker(name: str, queues: tuple[str, ...], concurrency: int) -> ProcessType:
 
 
 def process_types(bind: str) -> tuple[ProcessType, ...]:
-    """Return what runs: a web server at `bind`, a worker for short and one for long jobs, the scheduler."""
+    """Return what runs: a web server at `bind`, workers for long jobs, for training and for the loop, the scheduler."""
     return (
         ProcessType("web", ("gunicorn", "annotator.wsgi:application", "--bind", bind, *WEB_OPTIONS)),
-        # Two at once, so that leases and lost jobs are looked after while a long import runs.
+        # Two at once, so that arrivals are looked after while a long import runs.
         worker("worker", ("data", "score"), 2),
+        # By itself, so that no job of hours stands before a re-ordering, a lease or a lost job.
+        worker("loop", ("loop",), 1),
         worker("trainer", ("train",), 1),
         ProcessType("beat", ("celery", "--app", "workers.app", "beat", "--schedule", "{home}/run/beat", "--pidfile=")),
     )

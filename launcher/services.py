@@ -23,7 +23,7 @@ import psutil
 START_TIMEOUT_S = 60  # recovery after a crash is part of a start
 STOP_TIMEOUT_S = 30
 SOCKET_PATH_MAX = 100  # the kernel's limit is 107 bytes
-# Two workers' and the web's pools, and sessions of 64 readers at once; the socket is closed to other accounts.
+# The workers' and the web's pools, and sessions of 64 readers at once; the socket is closed to other accounts.
 POSTGRES_CONF = """\
 max_connections = 200
 shared_buffers = 256MB

@@ -20,7 +20,10 @@ SERVICES = COMPOSE["services"]
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 HOME = "/var/lib/ecgfm"
 # Where each process of the launcher runs in compose.
-PLACES = {"web": ["web"], "worker": ["worker-cpu"], "trainer": ["trainer-cpu", "trainer-gpu"], "beat": ["scheduler"]}
+PLACES = {
+    "web": ["web"], "worker": ["worker-cpu"], "loop": ["worker-loop"], "trainer": ["trainer-cpu", "trainer-gpu"],
+    "beat": ["scheduler"],
+}  # fmt: skip
 PROCESSES = {process.name: process for process in process_types("0.0.0.0:8000")}
 
 
@@ -77,6 +80,14 @@ def test_every_process_has_a_place_and_every_queue_a_worker():
     assert {queue for process in PROCESSES.values() for queue in process.queues} == set(TASKS.values())
 
 
+def test_no_job_of_hours_shares_a_worker_with_what_readers_wait_for():
+    long = {"import_recordings", "build_release", "watch_folders", "score_pool", "score_arrivals", "train"}
+    ticks = {"release_leases", "recover_jobs", "retrain_when_due", "measure_when_due"}
+    for process in PROCESSES.values():
+        taken = {task for task, queue in TASKS.items() if queue in process.queues}
+        assert not taken & long or not taken & {"fill_round", "rerank_round", *ticks}, process.name
+
+
 def test_exactly_one_trainer_a_profile_and_gpus_only_for_one():
     profiles = {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service}
     assert profiles == {"trainer-cpu": ["cpu"], "trainer-gpu": ["gpu"]}
@@ -85,7 +96,7 @@ def test_exactly_one_trainer_a_profile_and_gpus_only_for_one():
     assert "deploy" not in SERVICES["trainer-cpu"]
 
 
-@pytest.mark.parametrize("name", ["migrate", "web", "worker-cpu", "trainer-cpu", "trainer-gpu", "scheduler"])
+@pytest.mark.parametrize("name", ["migrate", *itertools.chain(*PLACES.values())])
 def test_our_services_are_built_from_targets_that_exist(name):
     service = SERVICES[name]
     target = service["build"]["target"]

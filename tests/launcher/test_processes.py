@@ -53,7 +53,7 @@ def runner(folder: Path) -> subprocess.Popen[bytes]:
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         lines = [" ".join(process.cmdline()) for process in alive(folder)]
-        if all(any(word in line for line in lines) for word in ("gunicorn", "worker@", "trainer@", "beat")):
+        if all(any(word in line for line in lines) for word in ("gunicorn", "worker@", "loop@", "trainer@", "beat")):
             return started
         time.sleep(0.2)
     logs = [log_path(process.name, folder) for process in process_types("")]
@@ -77,7 +77,7 @@ def test_a_killed_runner_leaves_nothing_that_stop_does_not_find(folder):
     stranger = subprocess.Popen(SLEEP, env={**os.environ, MARK: f"{folder}-of-another"})
     started.send_signal(signal.SIGKILL)
     started.wait()
-    assert len(alive(folder)) >= 4
+    assert len(alive(folder)) >= 5
     words = stop(folder)
     assert "PostgreSQL" in words
     assert "Valkey" in words

@@ -32,7 +32,8 @@ class Worker:
     def start(self, *options: str, **more: str) -> None:
         # fmt: off
         command = [
-            sys.executable, "-m", "celery", "--app", "workers.app", "worker", "--queues", "data,score,train",
+            sys.executable, "-m", "celery", "--app", "workers.app", "worker",
+            "--queues", ",".join(sorted(set(jobs.TASKS.values()))),
             "--concurrency", "1", "--without-mingle", "--without-gossip", "--without-heartbeat", *options,
         ]
         # fmt: on

@@ -42,7 +42,7 @@ def filling_round(transactional_db) -> Round:
 def purge() -> int:
     with jobs._client.connection_for_write() as broker:
         try:
-            return broker.default_channel.queue_purge("score")
+            return broker.default_channel.queue_purge(jobs.TASKS["fill_round"])
         except broker.channel_errors:
             return 0
 
