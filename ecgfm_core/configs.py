@@ -186,6 +186,11 @@ class Config:
         return 32 * math.ceil(8 * self.width / 96)
 
     @property
+    def learns_labels(self) -> bool:
+        """Whether the labels, or a text that tells them, shape the network."""
+        return self.text_weight > 0 or (self.classification_weight > 0 and self.head_gradient > 0)
+
+    @property
     def embedding_width(self) -> int:
         """Numbers by which the network sums up a recording."""
         return 4 * self.width

@@ -22,7 +22,7 @@ from ecgfm_core import manifest, predict
 from ecgfm_core.active import scores
 from ecgfm_core.active.doubt import Doubt, known
 from ecgfm_core.manifest import ManifestEntry
-from workers import embedding_files, processes
+from workers import embedding_files, processes, views
 
 
 def score(run: ScoringRun, attempt: int) -> None:
@@ -34,11 +34,13 @@ def score(run: ScoringRun, attempt: int) -> None:
     )
     if ended.exit_code == 0:
         with beating(run, attempt, {"message": "Doubting the given labels"}) as pulse:
-            _store(run, attempt, folder, pulse)
+            stored = _store(run, attempt, folder, pulse)
             pulse.progress = {"message": "Comparing on the test split"}
             measuring.judge(checkpoint=run.checkpoint)
+            if stored:
+                pulse.progress = {"message": "Writing the embeddings as files"}
+                embedding_files.write(run.checkpoint_id, ending=run)
         job_state.finish(run, attempt)
-        embedding_files.write(run.checkpoint_id)
         shutil.rmtree(folder, ignore_errors=True)
     else:
         processes.end(run, attempt, ended)
@@ -65,11 +67,11 @@ def _arguments(run: ScoringRun, folder: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def _store(run: ScoringRun, attempt: int, folder: Path, pulse: Pulse) -> None:
-    """Write the predictions with the doubt that the labels deserve."""
+def _store(run: ScoringRun, attempt: int, folder: Path, pulse: Pulse) -> int:
+    """Write the predictions with the doubt that the labels deserve; return how many: none where all were refused."""
     refused, count = predict.refused(folder), predict.done(folder)["count"]
     if not count:
-        return
+        return 0
 
     def entries() -> Iterator[ManifestEntry]:
         return (entry for entry in manifest.stream(folder / "manifest.jsonl") if entry.id not in refused)
@@ -78,13 +80,15 @@ def _store(run: ScoringRun, attempt: int, folder: Path, pulse: Pulse) -> None:
         pulse.check()
         pulse.progress = {"message": words}
 
-    doubt, first = Doubt(known(entries), _embeddings(folder, count), told), 0
+    embedding_ND = _embeddings(folder, count)[:, views.untaught(run.checkpoint)]
+    doubt, first = Doubt(known(entries), embedding_ND, told), 0
     for part in predict.read_parts(folder):
         pulse.check()
         span = slice(first, first + len(part.ids))
         first = span.stop
         scoring.store_predictions(run=run, attempt=attempt, rows=_batch(doubt, part, span))
         pulse.progress = {"message": "Storing predictions", "done": first, "total": count, "unit": "recordings"}
+    return first
 
 
 def _embeddings(folder: Path, count: int) -> np.ndarray:
