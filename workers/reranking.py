@@ -40,9 +40,7 @@ def new_order(round: Round) -> NewOrder:
     judged = np.array(sorted(places), dtype=np.int64)
     judged = judged[store.rows_of(judged) >= 0]
     chosen = _chosen(round, store, judged)
-    entering = [one.id for one in chosen if one.id not in places]
-    allowed = set(candidates.pool(round).filter(pk__in=entering).values_list("pk", flat=True)) | set(judged.tolist())
-    wanted = {one.id: one.reason for one in chosen if one.id in allowed}
+    wanted = {one.id: one.reason for one in chosen}
     dropped = sorted(set(judged.tolist()) - wanted.keys(), key=lambda pk: places[pk].rank)
     return NewOrder(frozenset(judged.tolist()), [*wanted, *dropped], wanted)
 
@@ -50,16 +48,20 @@ def new_order(round: Round) -> NewOrder:
 def _chosen(round: Round, store: EmbeddingStore, judged: np.ndarray) -> list[Chosen]:
     """Return the best of what waits and of all that may come in its place, as many as wait."""
     known_N, settled = store.known_N, _settled(store)
+    queued = np.fromiter(round.items.values_list("recording", flat=True).distinct(), dtype=np.int64)
     votes_SN = core.rescore(store.features_NR, known_N["patient"], known_N["given"], settled)
-    rows_P = np.flatnonzero(_may_come(round, store, settled, judged))
+    rows_P = np.flatnonzero(_may_come(round, store, settled, queued, judged))
     return select(
         _pool(round, store, rows_P, votes_SN[:, rows_P]), judged.size, round.strategy, 0.0, round.seed,
         readers_per_item=round.readers_per_item,
-        embedding_of=lambda ids: store.features_NR[store.rows_of(ids)],
+        embedding_of=lambda ids: store.embeddings_ND[store.rows_of(ids)],
+        taken=store.ids_N[_found(store, np.setdiff1d(queued, judged))],
     )  # fmt: skip
 
 
-def _may_come(round: Round, store: EmbeddingStore, settled: core.Settled, judged: np.ndarray) -> np.ndarray:
+def _may_come(
+    round: Round, store: EmbeddingStore, settled: core.Settled, queued: np.ndarray, judged: np.ndarray
+) -> np.ndarray:
     """Return a mark ``[N]`` of what may stand in the waiting places: what the files know, and people decided since."""
     known_N = store.known_N
     of_round_N = np.isin(known_N["dataset"], list(round.datasets.values_list("pk", flat=True)))
@@ -69,7 +71,6 @@ def _may_come(round: Round, store: EmbeddingStore, settled: core.Settled, judged
     put_back, refused = embeddings.decided()
     rows = _found(store, put_back)
     may_N[rows] = of_round_N[rows]
-    queued = np.fromiter(round.items.values_list("recording", flat=True), dtype=np.int64)
     for ids in (refused, queued):
         may_N[_found(store, ids)] = False
     may_N[_found(store, judged)] = True
@@ -90,13 +91,21 @@ def _settled(store: EmbeddingStore) -> core.Settled:
 
 
 def _pool(round: Round, store: EmbeddingStore, rows_P: np.ndarray, votes_SP: np.ndarray) -> Pool:
-    """Return the columns that the selection orders by; other labels keep the doubt that the scoring run had of them."""
+    """Return the columns that the selection orders by, abnormal judged anew.
+
+    No head of another label is fitted again, so `label_set_error` is that of two labels: abnormal, and the one of the
+    others that the scoring run contradicted most, with the confidence it had then.
+    """
     known_P, ids_P = store.known_N[rows_P], store.ids_N[rows_P]
     given_P, probability_P = known_P["given"].astype(np.int64), votes_SP.mean(axis=0, dtype=np.float64)
+    other_P = np.exp(-known_P["doubt"].astype(np.float64))  # confidence in the other label; NaN where it is believed
     columns = {
         "probability": probability_P,
         "label_error": scores.label_error_scores(given_P, probability_P),
-        "label_set_error": known_P["doubt"].astype(np.float64),
+        "label_set_error": scores.label_set_scores(
+            np.column_stack([given_P, np.where(np.isnan(other_P), scores.UNKNOWN, 1)]),
+            np.column_stack([probability_P, other_P]),
+        ),
         "entropy": scores.entropy(probability_P),
     }
     if round.strategy == Round.Strategy.COMMITTEE:
@@ -104,7 +113,7 @@ def _pool(round: Round, store: EmbeddingStore, rows_P: np.ndarray, votes_SP: np.
 
     def describe(ids: np.ndarray) -> list[Candidate]:
         at = np.searchsorted(ids_P, ids)
-        doubts = candidates.doubts(round, ids[~np.isnan(columns["label_set_error"][at])])
+        doubts = candidates.doubts(round, ids[~np.isnan(other_P[at])])
         votes = (votes_SP[:, at] > 0.5).sum(axis=0).tolist()
         rows = zip(*(column[at].tolist() for column in columns.values()), strict=True)
         return [

@@ -118,7 +118,7 @@ class QueueItem(models.Model):
     reason = models.TextField(help_text="Why it was queued, in words and numbers; shown after the reveal.")
     state = models.CharField(max_length=9, choices=State, default=State.WAITING)
     claimed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="claims")
-    claimed_at = models.DateTimeField(null=True)
+    claimed_at = models.DateTimeField(null=True)  # the newest claim, also one that was given back
     lease_until = models.DateTimeField(null=True)
     lapsed_from = models.ForeignKey(
         settings.AUTH_USER_MODEL,

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from django.db import connection
-from django.db.models import Count, Func, IntegerField, Max
+from django.db.models import Count, Func, IntegerField, Max, Q
 
-from annotator.models import Consensus, Prediction, QualityDecision, ScoringRun
+from annotator.models import Checkpoint, Consensus, Prediction, QualityDecision, Round, ScoringRun
 from annotator.models.annotations import Overall
 from annotator.models.jobs import JobState
 from ecgfm_core.active.embedding_store import KNOWN, SPLITS, Block
@@ -42,10 +42,18 @@ COPY (
 """  # noqa: S608 - our own words
 
 
-def stamp(checkpoint_id: int) -> list[int | None]:
-    """Return what changes when a scoring run of the checkpoint ends."""
-    runs = ScoringRun.objects.filter(checkpoint=checkpoint_id, state=JobState.FINISHED)
+def stamp(checkpoint_id: int, ending: ScoringRun | None = None) -> list[int | None]:
+    """Return what changes when a scoring run of the checkpoint ends; `ending` counts as one that has."""
+    ended = Q(state=JobState.FINISHED) | Q(pk=ending.pk if ending else None)
+    runs = ScoringRun.objects.filter(ended, checkpoint=checkpoint_id)
     return list(runs.aggregate(count=Count("pk"), newest=Max("pk")).values())
+
+
+def disused() -> list[int]:
+    """Return the retired checkpoints that no round uses which is open or may yet be."""
+    used = Round.objects.exclude(state=Round.State.CLOSED).filter(checkpoint__isnull=False).values("checkpoint")
+    retired = Checkpoint.objects.filter(state=Checkpoint.State.RETIRED).exclude(pk__in=used)
+    return list(retired.order_by("pk").values_list("pk", flat=True))
 
 
 def blocks(checkpoint_id: int) -> Iterator[Block]:

@@ -155,8 +155,9 @@ def skip(*, item: QueueItem, reader: User, reason: str) -> None:
 
 
 def _release(item: QueueItem, reader: User) -> int:
+    # claimed_at stays: what anybody has seen is never given another recording, see services.reranking.
     return QueueItem.objects.filter(pk=item.pk, state=QueueItem.State.CLAIMED, claimed_by=reader).update(
-        state=QueueItem.State.WAITING, claimed_by=None, claimed_at=None, lease_until=None
+        state=QueueItem.State.WAITING, claimed_by=None, lease_until=None
     )
 
 
@@ -168,8 +169,7 @@ def release_expired() -> int:
         cursor.execute(
             """
             UPDATE annotator_queueitem item
-            SET state = 'waiting', lapsed_from_id = claimed_by_id, claimed_by_id = NULL, claimed_at = NULL,
-                lease_until = NULL
+            SET state = 'waiting', lapsed_from_id = claimed_by_id, claimed_by_id = NULL, lease_until = NULL
             WHERE id IN (SELECT id FROM annotator_queueitem WHERE state = 'claimed' AND lease_until < %s
                          FOR UPDATE SKIP LOCKED)
             """,

@@ -17,18 +17,20 @@ from django.utils import timezone
 from annotator.errors import WrongState
 from annotator.models import Consensus, QueueItem, Reranking, Round, User
 from annotator.models.jobs import JobState
+from annotator.selectors import candidates
 from annotator.services import audit, job_state
 from annotator.services.queue import ORDER_LOCK
 
-UNCHANGED: dict[str, str] = {Round.Strategy.RANDOM: "drawn at random", Round.Strategy.NOVELTY: "by novelty"}
-# What a re-ordering may touch: whole sets of copies that wait, chosen by the strategy, and that nobody has seen.
+UNCHANGED: dict[str, str] = {
+    Round.Strategy.RANDOM: "is drawn at random, which no correction changes",
+    Round.Strategy.NOVELTY: "is ordered by novelty, which is measured at scoring alone",
+}
+# What a re-ordering may touch: whole sets of copies that wait, chosen by the strategy, and that nobody ever claimed.
+# Readers answer by item, a page may be sent late, and a lost claim is taken again: what was seen in it stays in it.
 # A row that somebody has locked is being claimed, given back or withdrawn at this moment: it stays.
 MOVABLE = """
 SELECT item.id, item.recording_id, item.rank FROM annotator_queueitem item
-WHERE item.round_id = %s AND item.state = 'waiting' AND item.origin = 'strategy' AND item.lapsed_from_id IS NULL
-  AND NOT EXISTS (SELECT FROM annotator_draft WHERE item_id = item.id)
-  AND NOT EXISTS (SELECT FROM annotator_skip WHERE item_id = item.id)
-  AND NOT EXISTS (SELECT FROM annotator_annotation WHERE item_id = item.id)
+WHERE item.round_id = %s AND item.state = 'waiting' AND item.origin = 'strategy' AND item.claimed_at IS NULL
 ORDER BY item.rank, item.copy
 """
 WRITE = """
@@ -52,7 +54,8 @@ class Place:
 class NewOrder:
     """What a worker found: the recordings it judged of those that wait, and which are wanted in their places.
 
-    `wanted` is best first and names those judged that are no longer wanted last; these keep the reason they have.
+    `wanted` is best first and names those judged that are no longer wanted last; these keep the reason they have. What
+    comes from outside is asked for here and let in by the writing, which knows what people have decided meanwhile.
     """
 
     judged: frozenset[int]
@@ -73,7 +76,7 @@ def _ask_when_due(round: Round) -> None:
 
 @transaction.atomic
 def request(*, round: Round, by: User) -> None:
-    """Have what waits in an open round put into a new order now; refuses a round whose order no correction changes."""
+    """Have what waits in an open round put into a new order now; refuses a round that is not re-ordered."""
     if why := refusal(round):
         raise WrongState(why)
     _ask(round, by=by)
@@ -85,7 +88,7 @@ def refusal(round: Round) -> str:
     if round.state != Round.State.OPEN:
         return f"{round} is {round.state}; only what waits in an open round is put into a new order."
     if round.strategy in UNCHANGED:
-        return f"{round} is read in an order {UNCHANGED[round.strategy]}, which no correction changes."
+        return f"{round} {UNCHANGED[round.strategy]}: it is not re-ordered."
     return ""
 
 
@@ -150,7 +153,8 @@ def movable(round: Round, *, lock: bool = False) -> dict[int, Place]:
 def reorder(*, run: Reranking, attempt: int, order: NewOrder) -> Reranking:
     """Write a new order and finish the run; refuses a round that is no longer open, and an attempt that lost the run.
 
-    What was claimed since the order was made keeps its recording and its place.
+    What was claimed since the order was made keeps its recording and its place; what the round may no longer choose,
+    settled or found unreadable since, does not come.
     """
     # Only a re-ordering brings recordings into an open round, and one runs at a time: this can be read before the lock.
     queued = set(QueueItem.objects.filter(round=run.round_id).values_list("recording", flat=True))
@@ -160,8 +164,8 @@ def reorder(*, run: Reranking, attempt: int, order: NewOrder) -> Reranking:
     if why := refusal(round):
         raise WrongState(why)
     free = {recording: place for recording, place in movable(round, lock=True).items() if recording in order.judged}
-    taken = queued - free.keys()
-    moves = _moves(free, [recording for recording in order.wanted if recording not in taken])
+    entering = set(candidates.pool(round).filter(pk__in=set(order.wanted) - queued).values_list("pk", flat=True))
+    moves = _moves(free, [recording for recording in order.wanted if recording in free or recording in entering])
     _write(free, moves, order.reasons)
     moved = sum(goes != comes or free[goes].rank != rank for goes, comes, rank in moves)
     replaced = sum(goes != comes for goes, comes, _ in moves)

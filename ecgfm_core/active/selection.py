@@ -49,6 +49,7 @@ def select(
     quotas: Quotas = DEFAULT_QUOTAS,
     readers_per_item: int = 1,
     embedding_of: EmbeddingOf | None = None,
+    taken: Sequence[int] | np.ndarray = (),
 ) -> list[Chosen]:
     """Choose up to `budget` recordings and say why.
 
@@ -69,6 +70,8 @@ def select(
     readers_per_item : with several, ``relabel`` holds back what readers would disagree on, see `label_error`
     embedding_of : ids ``[K]`` -> embeddings ``[K, D]``, of which the first `LOOKED_AT` times the places are asked for;
         near-duplicates of what is chosen are passed over. None keeps them; ``random`` does too, to stay a random sample
+    taken : ids that were chosen before and are no candidates; `embedding_of` is asked for them too, and their
+        near-duplicates are passed over
 
     Raises
     ------
@@ -85,7 +88,7 @@ def select(
         count = total - audit_count
         if embedding_of is not None:
             wide_K = keep_places(order_K, LOOKED_AT * count, error_N, pool, quotas)
-            order_K = _distinct_first(order_K, wide_K, pool, embedding_of)
+            order_K = _distinct_first(order_K, wide_K, pool, embedding_of, np.asarray(taken, dtype=np.int64))
         order_K = keep_places(order_K, count, error_N, pool, quotas)
     places = np.zeros(total, dtype=bool)
     places[rng.permutation(total)[:audit_count]] = True
@@ -153,10 +156,13 @@ def _falling(score_K: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(score_K), np.inf, -score_K)
 
 
-def _distinct_first(order_K: np.ndarray, wide_K: np.ndarray, pool: Pool, embedding_of: EmbeddingOf) -> np.ndarray:
-    """The order without the near-duplicates among those looked at, which follow at its end."""
+def _distinct_first(
+    order_K: np.ndarray, wide_K: np.ndarray, pool: Pool, embedding_of: EmbeddingOf, taken: np.ndarray
+) -> np.ndarray:
+    """The order without the near-duplicates, of each other or of what is taken, which follow at its end."""
     looked_at_K = wide_K[: duplicates.LOOKED_AT_MAX]
-    keep_K = duplicates.distinct(embedding_of(pool.ids_N[looked_at_K]))
+    ids = np.concatenate([taken, pool.ids_N[looked_at_K]])
+    keep_K = duplicates.distinct(embedding_of(ids))[taken.size :]
     passed_over_N = np.zeros(len(pool), dtype=bool)
     passed_over_N[looked_at_K[~keep_K]] = True
     return np.concatenate([order_K[~passed_over_N[order_K]], looked_at_K[~keep_K]])

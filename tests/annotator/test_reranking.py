@@ -1,14 +1,16 @@
 """Re-orderings of an open queue: when they are asked for, what they may touch, and races with claims and each other."""
 
 import threading
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from django.db import connection, transaction
 from django.urls import reverse
+from django.utils import timezone
 
 from annotator.errors import WrongState
-from annotator.models import AuditEvent, QueueItem, Reranking, Role, Round
+from annotator.models import AuditEvent, QualityDecision, QueueItem, Recording, Reranking, Role, Round
 from annotator.models.jobs import JobState
 from annotator.services import job_state, queue, reranking, rounds
 from annotator.services.annotations import save_draft, submit_final, submit_first
@@ -86,7 +88,7 @@ def test_what_readers_hold_have_begun_or_passed_on_stays(scored):
     queue.give_back(item=drafted, reader=readers[3])
     queue.skip(item=skipped, reader=readers[4], reason="noise")
     lapsed = round.items.get(rank=6)
-    QueueItem.objects.filter(pk=lapsed.pk).update(lapsed_from=readers[0])
+    QueueItem.objects.filter(pk=lapsed.pk).update(lapsed_from=readers[0], claimed_at=timezone.now())
     before, stay = places(round), {5, 7, 6, *(item.rank for item in (claimed, answered, given_back, drafted, skipped))}
     run, attempt = begun(round)
     assert {place.rank for place in reranking.movable(round).values()} == set(range(12)) - stay
@@ -98,6 +100,40 @@ def test_what_readers_hold_have_begun_or_passed_on_stays(scored):
     }
     assert [by_rank(round)[rank] for rank in (8, 9, 10, 11)] == outside
     assert run.replaced == 4
+
+
+def test_what_anybody_ever_held_keeps_its_recording(scored):
+    point, rows = scored
+    round = open_round(point, rows[:4])
+    ann, bob, cid = (someone(name) for name in ("ann", "bob", "cid"))
+    seen, late = queue.claim_next(reader=ann), queue.claim_next(reader=bob)
+    queue.give_back(item=seen, reader=ann)
+    QueueItem.objects.filter(pk=late.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+    queue.release_expired()
+    for item in (seen, late):  # whoever takes the late one over gives it back as well, and no name is left on it
+        assert queue.claim_next(reader=cid).pk == item.pk
+    for item in (seen, late):
+        queue.give_back(item=item, reader=cid)
+    run, attempt = begun(round)
+    outside = [row.pk for row in rows[6:10]]
+    reranking.reorder(run=run, attempt=attempt, order=order_of(round, outside))
+    assert by_rank(round) == [seen.recording_id, late.recording_id, *outside[:2]]
+    again = queue.claim_next(reader=ann)
+    stored = submit_final(item=seen, reader=ann, answer=says(AF), idempotency_key=uuid4())
+    assert (again.pk, stored.recording_id) == (seen.pk, seen.recording_id), "a page left open answers what it shows"
+
+
+def test_what_people_decided_while_the_order_was_made_does_not_come(scored):
+    point, rows = scored
+    round = open_round(point, rows[:3])
+    run, attempt = begun(round)
+    settled, refused, put_away, fine = rows[4:8]
+    order = order_of(round, [settled.pk, refused.pk, put_away.pk, fine.pk])
+    settle(round, [settled])
+    QualityDecision.objects.create(recording=refused, readable=False, decided_by=admin(), decided_at=timezone.now())
+    Recording.objects.filter(pk=put_away.pk).update(split="test")
+    reranking.reorder(run=run, attempt=attempt, order=order)
+    assert by_rank(round) == [fine.pk, rows[0].pk, rows[1].pk]
 
 
 def test_copies_move_together_or_not_at_all(scored):
@@ -162,6 +198,8 @@ def test_only_an_open_round_whose_order_corrections_change(scored):
         reranking.request(round=filled, by=admin())
     with pytest.raises(WrongState, match="which no correction changes"):
         reranking.request(round=make_round(3), by=admin())
+    with pytest.raises(WrongState, match="by novelty, which is measured at scoring alone: it is not re-ordered"):
+        reranking.request(round=open_round(point, rows[3:6], strategy="novelty"), by=admin())
     rounds.open_round(round=filled, by=admin())
     filled.refresh_from_db()
     run, attempt = begun(filled)

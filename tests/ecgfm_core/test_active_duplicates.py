@@ -62,6 +62,14 @@ def test_select_asks_for_the_first_few_embeddings_and_passes_copies_over() -> No
     assert len(asked) == 60
 
 
+def test_copies_of_what_was_chosen_before_are_passed_over_too() -> None:
+    of_id = embeddings(400)
+    of_id[2:5] = of_id[390]
+    pool, taken = [one for one in candidates(400) if one.id != 390], np.array([390])
+    chosen = select(pool, 20, audit_share=0, embedding_of=lambda ids: of_id[ids], taken=taken)
+    assert [one.id for one in chosen] == [0, 1, *range(5, 23)]
+
+
 def test_copies_come_last_where_the_pool_is_small() -> None:
     same = np.concatenate([np.repeat(embeddings(1), 4, axis=0), embeddings(2, seed=1)])
     chosen = select(candidates(6), 6, audit_share=0, embedding_of=lambda ids: same[ids])

@@ -5,13 +5,13 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from annotator.models import Prediction, QualityDecision, Recording, Reranking, ScoringRun
+from annotator.models import Checkpoint, Prediction, QualityDecision, Recording, Reranking, Round, ScoringRun
 from annotator.models.jobs import JobState
 from annotator.services import job_state
 from annotator.services import reranking as service
-from ecgfm_core.active import embedding_store
-from tests.annotator.manage_world import admin, scored
-from tests.annotator.reading_world import recordings
+from ecgfm_core.active import embedding_store, scores
+from tests.annotator.manage_world import admin, checkpoint, scored
+from tests.annotator.reading_world import AF, recordings
 from tests.annotator.rerank_world import HIDDEN, KINDS, kind_of, open_round, pool, settle
 from tests.workers.conftest import wait_for
 from workers import embedding_files, reranking, round_tasks
@@ -73,6 +73,32 @@ def test_only_what_the_round_may_choose_comes_into_its_queue(places):
     inside = set(recordings_in_order(round))
     assert not inside & {row.pk for row in [*corrected, *others[:4], others[5]]}
     assert {row.pk for row in (others[4], *others[6:12])} <= inside
+
+
+def test_copies_of_what_is_read_already_do_not_come(places):
+    point, rows = pool()
+    round = open_round(point, rows[:30])
+    corrected, copies = hidden(rows)[0], hidden(rows)[20:30]
+    vector = Prediction.objects.get(recording=corrected).embedding
+    Prediction.objects.filter(recording__in=copies).update(embedding=vector)
+    round.items.filter(recording=corrected).update(claimed_at=timezone.now())  # seen: it stays, and is no candidate
+    settle(round, [*hidden(rows)[40:48], corrected])
+    rerank(round)
+    assert kinds_in_order(round, rows)[:20].count(HIDDEN) >= 15
+    assert not {row.pk for row in copies} & set(recordings_in_order(round))
+
+
+def test_one_score_has_one_formula(places):
+    point, rows = pool()
+    said = Prediction.objects.filter(recording=rows[0])
+    said.update(label_error_detail={"doubt": {"code": AF, "probability": 0.96, "given": 0, "votes": 5, "models": 5}})
+    store = embedding_files.opened(point.pk)
+    votes_SP = np.full((5, 2), 0.3)
+    round = open_round(point, rows[:2])
+    round_pool = reranking._pool(round, store, np.array([0, 1]), votes_SP)
+    expected = scores.label_set_scores(np.array([[0, 0], [0, -1]]), np.array([[0.3, 0.96], [0.3, 0.5]]))
+    assert round_pool.score("label_set_error") == pytest.approx(expected)
+    assert [one.doubt is None for one in round_pool.describe(round_pool.ids_N)] == [False, True]
 
 
 def test_what_became_unreadable_since_the_files_were_written_does_not_come(places):
@@ -144,6 +170,40 @@ def test_files_are_written_when_missing_stale_or_damaged_and_not_else(places):
     with pytest.raises(Exception, match="score recordings with this checkpoint first"):
         embedding_files.opened(point.pk)
     assert len(embedding_store.load(folder).ids_N) == 59, "what was there is left"
+
+
+def test_a_run_that_ends_writes_files_that_hold_when_it_has_ended(places):
+    point, _ = pool(30)
+    scored(point, JobState.RUNNING)
+    run, about = ScoringRun.objects.latest("pk"), embedding_files.folder_of(point.pk) / embedding_store.ABOUT
+    for _ in range(2):  # the second attempt does not trust the first one's
+        version = about.read_text() if about.exists() else None
+        embedding_files.write(point.pk, ending=run)
+        assert about.read_text() != version
+    version = about.read_text()
+    job_state.finish(run, run.attempt)
+    embedding_files.opened(point.pk)
+    assert about.read_text() == version
+
+
+def test_files_of_retired_checkpoints_go_once_no_round_needs_them(places):
+    point, rows = pool(30)
+    used, unused, ready = (checkpoint(Checkpoint.State.CANDIDATE) for _ in range(3))
+    round = open_round(point, rows[:3])
+    Round.objects.filter(pk=round.pk).update(checkpoint=used)
+    folders = {one.pk: embedding_files.folder_of(one.pk) for one in (used, unused, ready, point)}
+    for folder in folders.values():
+        folder.mkdir()
+    Checkpoint.objects.filter(pk__in=[used.pk, unused.pk]).update(state=Checkpoint.State.RETIRED)
+
+    def left() -> set[int]:
+        embedding_files.write(point.pk, again=True)
+        return {pk for pk, folder in folders.items() if folder.exists()}
+
+    assert left() == {used.pk, ready.pk, point.pk}
+    Round.objects.filter(pk=round.pk).update(state=Round.State.CLOSED)
+    Checkpoint.objects.filter(pk=point.pk).update(state=Checkpoint.State.RETIRED)
+    assert left() == {ready.pk, point.pk}, "what was just written stays"
 
 
 @pytest.mark.django_db(transaction=True)
