@@ -4,6 +4,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from annotator.models.jobs import Job
+from ecgfm_core.signal.quality import VERSION
 
 
 class Dataset(models.Model):
@@ -102,6 +103,11 @@ class Recording(models.Model):
             models.Index(
                 fields=["id"], condition=models.Q(quality__contains={"readable": False}), name="recording_unreadable"
             ),
+            # Of what an older gate has checked, most of the time nothing; a new version makes a migration.
+            models.Index(
+                fields=["id"], condition=~models.Q(quality__contains={"version": VERSION}), name="recording_older_gate"
+            ),
+            models.Index(fields=["dataset", "centre"], name="recording_centre"),
         )
 
     def __str__(self) -> str:

@@ -3,14 +3,23 @@
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
+from django.db import connection
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
 
-from annotator.models import Consensus, QualityDecision, Recording
+from annotator.models import Consensus, Dataset, QualityDecision, Recording
 from annotator.models.annotations import Overall
 from ecgfm_core.signal.quality import VERSION
 
 REFUSED = Q(quality__contains={"readable": False})
 LOST_KINDS = ("flat", "missing", "saturated", "noisy", "clipped")
+LOST_LEADS = """
+    SELECT dataset, centre, lead || ': ' || kind, count(*)
+    FROM ({rows}) AS lost (dataset, centre, quality)
+    CROSS JOIN unnest(%s::text[]) WITH ORDINALITY AS kinds (kind, place)
+    CROSS JOIN jsonb_array_elements_text(quality -> (kind || '_leads')) AS lead
+    GROUP BY dataset, centre, kind, place, lead
+    ORDER BY count(*) DESC, place, lead
+"""
 
 
 def readable(rows: QuerySet[Recording]) -> QuerySet[Recording]:
@@ -35,12 +44,13 @@ def unreadable() -> QuerySet[Recording]:
     `last_overall`, `last_at` and `last_reason` are of the newest consensus. The gate has no say where people read it.
     """
     newest = Consensus.objects.filter(recording=OuterRef("pk")).order_by("-pk")
-    ids = [
-        Recording.objects.filter(REFUSED).values("pk"),
+    # A union finds each part by its own index; an OR of the three would look at every recording.
+    ids = Recording.objects.filter(REFUSED).values("pk")
+    ids = ids.union(
         QualityDecision.objects.filter(readable=False).values("recording"),
         Consensus.objects.filter(overall=Overall.UNREADABLE).values("recording"),
-    ]
-    rows = Recording.objects.filter(Q(pk__in=ids[0]) | Q(pk__in=ids[1]) | Q(pk__in=ids[2])).annotate(
+    )
+    rows = Recording.objects.filter(pk__in=ids).annotate(
         last_overall=Subquery(newest.values("overall")[:1]),
         last_at=Subquery(newest.values("created_at")[:1]),
         last_reason=Subquery(newest.values("unreadable_reason")[:1]),
@@ -101,21 +111,30 @@ class Centre:
 
 def centres() -> list[Centre]:
     """Return the centres with anything unreadable, the largest share first: a bad device or electrode shows there."""
-    found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    counts: Counter[tuple[str, str]] = Counter()
-    for dataset, centre, quality in unreadable().values_list("dataset__name", "centre", "quality").iterator(5000):
-        counts[dataset, centre] += 1
-        for kind in LOST_KINDS:
-            found[dataset, centre].update(f"{lead}: {kind}" for lead in quality.get(f"{kind}_leads", ()))
+    counts = _by_centre(unreadable())
     if not counts:
         return []
-    totals = Recording.objects.values_list("dataset__name", "centre").annotate(n=Count("pk")).order_by()
-    rows = [
-        Centre(dataset, centre, n, counts[dataset, centre], found[dataset, centre])
-        for dataset, centre, n in totals
-        if counts[dataset, centre]
-    ]
+    totals, leads = _by_centre(Recording.objects.all()), _lost_leads()
+    names = dict(Dataset.objects.values_list("pk", "name"))
+    rows = [Centre(names[of], name, totals[of, name], n, leads[of, name]) for (of, name), n in counts.items()]
     return sorted(rows, key=lambda row: (-row.share, row.dataset, row.name))
+
+
+def _by_centre(rows: QuerySet[Recording]) -> dict[tuple[int, str], int]:
+    """Count recordings by dataset and centre."""
+    found = rows.order_by().values_list("dataset", "centre").annotate(n=Count("pk"))
+    return {(dataset, centre): n for dataset, centre, n in found}
+
+
+def _lost_leads() -> defaultdict[tuple[int, str], Counter[str]]:
+    """Count the lost leads of what can't be read by dataset and centre, "V2: flat" the more often the earlier."""
+    sql, parameters = unreadable().order_by().values("dataset", "centre", "quality").query.sql_with_params()
+    found: defaultdict[tuple[int, str], Counter[str]] = defaultdict(Counter)
+    with connection.cursor() as cursor:
+        cursor.execute(LOST_LEADS.format(rows=sql), [*parameters, list(LOST_KINDS)])
+        for dataset, centre, finding, count in cursor:
+            found[dataset, centre][finding] = count
+    return found
 
 
 def checked_earlier() -> QuerySet[Recording]:

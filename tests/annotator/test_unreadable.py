@@ -5,9 +5,10 @@ import re
 import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.urls import reverse
 
-from annotator.models import AuditEvent, QualityDecision, QueueItem, Recording, Role, Round
+from annotator.models import AuditEvent, Dataset, QualityDecision, QueueItem, Recording, Role, Round
 from annotator.selectors import candidates
 from annotator.selectors import quality as selectors
 from annotator.services import quality, queue
@@ -103,6 +104,32 @@ def test_centres_show_the_bad_electrode():
     [centre] = selectors.centres()
     assert (centre.name, centre.unreadable, centre.recordings, centre.share) == ("Ward 7", 3, 8, 0.375)
     assert centre.worst == "V2: flat in 3 of 3"
+
+
+def test_centres_count_every_finding_once_a_recording_by_dataset_and_centre():
+    make_round(1)
+    read(person("ann"), says(overall="unreadable", unreadable_reason="loose leads"))  # by readers: no lead is named
+    lost = {"flat": ["V2", "I"], "noisy": ["V2"]}, {"noisy": ["V2", "I"]}, {}
+    for row, kinds in zip(refused(3), lost, strict=True):
+        row.quality = {"readable": False} | {f"{kind}_leads": leads for kind, leads in kinds.items()}
+        row.save()
+    [other] = refused(1, dataset=Dataset.objects.create(name="other"))
+    quality.decide(recording=other, readable=False, by=admin())
+    found = {one.dataset: one for one in selectors.centres()}
+    assert [(one.name, one.unreadable, one.recordings) for one in found.values()] == [("", 4, 4), ("", 1, 1)]
+    assert found["made"].leads == {"V2: flat": 1, "I: flat": 1, "V2: noisy": 2, "I: noisy": 1}
+    assert found["made"].worst == "V2: noisy in 2 of 4"
+    assert found["other"].leads == {"V2: flat": 1}
+
+
+def test_what_the_page_counts_is_found_by_index():
+    refused(1)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+    earlier, listed = selectors.checked_earlier().explain(), selectors.unreadable().explain()
+    assert "recording_older_gate" in earlier
+    assert "recording_unreadable" in listed
+    assert "Seq Scan on annotator_recording" not in listed
 
 
 def test_the_page_lists_with_words_and_acts(client):
