@@ -1,11 +1,18 @@
 """Tasks that need no model: imports, releases and what is done at intervals."""
 
+import logging
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
 from celery import shared_task
 
 from annotator.models import Checkpoint, CuratedRelease, ImportRun
 from annotator.selectors import gate, stopping
 from annotator.services import checkpoints, ingest, job_state, measuring, queue, releases, watching
 from workers import recovery
+
+log = logging.getLogger(__name__)
 
 
 @shared_task(name="import_recordings")
@@ -59,7 +66,14 @@ def judge_checkpoint(row_id: int) -> None:
 @shared_task(name="measure_when_due")
 def measure_when_due() -> None:
     """Compare checkpoints whose scores, labels or rival changed; estimate what is left in rounds that were read."""
-    for round_ in stopping.due():
-        measuring.estimate(round=round_)
-    for checkpoint in gate.due():
-        measuring.judge(checkpoint=checkpoint)
+    _each(partial(measuring.estimate, round=row) for row in stopping.due())
+    _each(partial(measuring.judge, checkpoint=row) for row in gate.due())
+
+
+def _each(measures: Iterable[Callable[[], Any]]) -> None:
+    """Measure one row after the other; one that fails is logged and keeps no other waiting."""
+    for measure in measures:
+        try:
+            measure()
+        except Exception:
+            log.exception("Measuring failed: %s", measure)

@@ -11,6 +11,7 @@ from typing import Any
 from annotator.models import Annotation, KnownAnswer, QueueItem, Recording, Round
 from annotator.models.annotations import Overall
 from annotator.selectors import schemes, training_pool
+from annotator.selectors.schemes import Held, differs
 from annotator.selectors.shares import cohen_kappa, share
 
 Pair = tuple[str, str, str]  # reader, what was said or known before, what was said now
@@ -44,9 +45,7 @@ def control_accuracy(round: Round) -> dict[str, Any]:
 
     `statements` compares the abnormal codes, of those whose known answer has any.
     """
-    reads = _finals(round, QueueItem.Origin.CONTROL)
-    known = _known(round, {read.recording_id for read in reads})
-    found = [(read, *known[read.recording_id]) for read in reads if read.recording_id in known]
+    found = _controls(round)
     overall = [(read.reader.username, answer, read.overall) for read, answer, _ in found]
     coded = [(codes, schemes.abnormal_codes(read.scheme_id, _codes(read))) for read, _, codes in found if codes]
     return {
@@ -54,6 +53,22 @@ def control_accuracy(round: Round) -> dict[str, Any]:
         "statements": share(sum(codes == said for codes, said in coded), len(coded)),
         "readers": _by_reader(overall),
     }
+
+
+def control_errors(round: Round) -> tuple[int, int]:
+    """Return on how many control items a reader would have corrected the known answer, and of how many."""
+    found = _controls(round)
+    wrong = [
+        differs(read.scheme_id, Held(answer, codes), Held(read.overall, _codes(read))) for read, answer, codes in found
+    ]
+    return sum(wrong), len(wrong)
+
+
+def _controls(round: Round) -> list[tuple[Annotation, str, frozenset[str]]]:
+    """Return the reads of control items with the known overall and abnormal codes."""
+    reads = _finals(round, QueueItem.Origin.CONTROL)
+    known = _known(round, {read.recording_id for read in reads})
+    return [(read, *known[read.recording_id]) for read in reads if read.recording_id in known]
 
 
 def _alike(pairs: Sequence[Pair]) -> dict[str, Any]:

@@ -52,16 +52,16 @@ def estimate(round_: Round) -> Json:
     next_K = _next_scores(round_) if scored else np.empty(0)
     remaining = _json(left.combined if left.audit else None)  # unaudited, nothing is claimed
     return {
-        "reads": counted(round_).count(),
+        "reads": _answers(round_).count(),
         "pool": pool,
         "unread": unread,
         "read": int(own_N.sum()),
         "audit": {"corrected": corrected, "read": audited},
         "before": _json(audit_error_rate(corrected, audited, pool, error or 0.0)),
         "remaining": remaining,
-        "after": [(end + (error or 0.0) * (pool - unread)) / pool for end in remaining] if remaining else None,
+        "after": [(end + (error or 0.0) * (pool - unread)) / pool for end in remaining] if remaining and pool else None,
         "by": "audit and scores" if left.model else "audit alone",
-        "next": _json(stopping.expected_yield(reads, next_K, reader_error=error or 0.0)) if len(next_K) else None,
+        "next": _json(_wrong_next(reads, next_K, error or 0.0)),
         "next_reads": len(next_K),
         "random": [NEXT_READS * end / unread for end in remaining] if remaining and unread else None,
         "reader_error": error,
@@ -72,13 +72,23 @@ def _json(found: Estimate | None) -> list[float] | None:
     return [found.value, found.low, found.high] if found else None
 
 
+def _wrong_next(reads: Reads, next_K: np.ndarray, error: float) -> Estimate | None:
+    """Return how many of the next reads put a wrong label right; the reader's slips among them correct nothing."""
+    corrected = stopping.expected_yield(reads, next_K, reader_error=error) if len(next_K) else None
+    return stopping.wrong_labels(corrected, len(next_K), error) if corrected else None
+
+
 def counted(round_: Round) -> QuerySet[Consensus]:
-    """Return what a round settled, without answers that only judge readers."""
+    """Return what a round settled, without answers that only judge readers: the newest of each recording."""
+    return _answers(round_).order_by("recording", "-pk").distinct("recording")
+
+
+def _answers(round_: Round) -> QuerySet[Consensus]:
+    """Return all that a round settled; a revised answer counts anew."""
     items = QueueItem.objects.filter(
         round=OuterRef("round"), recording=OuterRef("recording"), origin__in=QueueItem.COUNTED
     )
-    rows = Consensus.objects.filter(Exists(items), round=round_)
-    return rows.order_by("recording", "-pk").distinct("recording")
+    return Consensus.objects.filter(Exists(items), round=round_)
 
 
 def _alike(round_: Round) -> list[Round]:
@@ -96,18 +106,25 @@ def _reads(round_: Round) -> Reads:
         verdicts = dict(settled.filter(~Exists(earlier)).values_list("recording", "corrects"))
         drawn = QueueItem.objects.filter(round=row, origin=QueueItem.Origin.AUDIT).values_list("recording", flat=True)
         at_random = set(verdicts) if row.strategy == Round.Strategy.RANDOM else set(drawn)
-        said = Prediction.objects.filter(checkpoint=row.checkpoint_id, recording__in=list(verdicts))
-        scores = dict(said.values_list("recording", SCORE))
+        scores = {} if _scored_since(row) else _scores(row, list(verdicts))
         found += [
-            (np.nan if (score := scores.get(pk)) is None else score, corrects, pk in at_random, row.number)
+            (np.nan if (known := scores.get(pk)) is None else known, corrects, pk in at_random, row.number)
             for pk, corrects in verdicts.items()
         ]
     score, corrected, audit, number = zip(*found, strict=True) if found else ((), (), (), ())
     return Reads(np.array(score), np.array(corrected), np.array(audit), np.array(number))
 
 
+def _scores(row: Round, recordings: list[int]) -> dict[int, float | None]:
+    said = Prediction.objects.filter(checkpoint=row.checkpoint_id, recording__in=recordings)
+    return dict(said.values_list("recording", SCORE))
+
+
 def _scored_since(round_: Round) -> bool:
-    """Whether the checkpoint scored anew after the round opened: then reads are no longer held against their scores."""
+    """Whether the checkpoint scored anew after the round opened: what its readers said may be in those scores.
+
+    Then its reads are no longer held against them. Scores made between filling and opening know nothing of its reads.
+    """
     runs = ScoringRun.objects.filter(checkpoint=round_.checkpoint_id, state=JobState.FINISHED)
     return runs.filter(datasets__rounds=round_, finished_at__gt=round_.opened_at or round_.created_at).exists()
 
@@ -146,9 +163,9 @@ def _reader_error(round_: Round) -> float | None:
     if round_.readers_per_item > 1:
         return None
     rows = Round.objects.filter(state__in=STATES, number__lte=round_.number, control_share__gt=0)
-    found = [reliability.control_accuracy(row)["overall"] for row in rows]
-    right, read = sum(one["count"] for one in found), sum(one["of"] for one in found)
-    return min(1 - right / read, ERROR_MAX) if read >= CONTROLS_MIN else None
+    found = [reliability.control_errors(row) for row in rows]
+    wrong, read = sum(errors for errors, _ in found), sum(of for _, of in found)
+    return min(wrong / read, ERROR_MAX) if read >= CONTROLS_MIN else None
 
 
 def newest() -> Round | None:
@@ -163,5 +180,5 @@ def due() -> list[Round]:
 
 
 def _due(row: Round) -> bool:
-    fresh, known = counted(row).count(), row.estimate.get("reads")
+    fresh, known = _answers(row).count(), row.estimate.get("reads")
     return known is None or fresh >= known + (1 if row.state == Round.State.CLOSED else REFRESH_READS)

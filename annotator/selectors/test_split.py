@@ -52,9 +52,17 @@ def newest_scoring(checkpoint: Checkpoint) -> ScoringRun | None:
 
 
 def readings() -> int:
-    """Return how many consensus rows closed rounds have left on the test split; it grows when its labels change."""
-    closed = Consensus.objects.filter(round__state=Round.State.CLOSED)
-    return closed.filter(recording__split=Recording.Split.TEST).count()
+    """Return how many consensus rows hold on the test split or held; it grows when its labels change."""
+    return _counting().filter(recording__in=recordings()).count()
+
+
+def _counting() -> QuerySet[Consensus]:
+    """Return the consensus rows that count here: those of closed rounds, so that no open one moves what is judged."""
+    return Consensus.objects.filter(round__state=Round.State.CLOSED)
+
+
+def _newest(ids: Sequence[int]) -> QuerySet[Consensus]:
+    return _counting().filter(recording__in=ids).order_by("recording_id", "-pk").distinct("recording_id")
 
 
 def scored(checkpoint: Checkpoint) -> QuerySet[Prediction]:
@@ -89,8 +97,9 @@ def truth(ids_N: Sequence[int] | np.ndarray, codes: Sequence[str]) -> Truth:
     ordered = np.sort(np.asarray(ids_N, dtype=np.int64)).tolist()
     for ids in (ordered[start : start + CHUNK] for start in range(0, len(ordered), CHUNK)):
         rows = list(Recording.objects.filter(pk__in=ids).order_by("pk"))
-        held = training_pool.holding(rows, vocabularies)
-        settled = dict(training_pool.newest_consensus(ids).values_list("recording_id", "source"))
+        newest = _newest(ids)
+        held = training_pool.holding(rows, vocabularies, newest)
+        settled = {row.recording_id: row.source for row in newest}
         sources.update("unreadable" if held[pk].unreadable else settled.get(pk, "source") for pk in ids)
         for row in rows:
             abnormal.append(_number(held[row.pk].abnormal))

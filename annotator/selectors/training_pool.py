@@ -72,10 +72,12 @@ def vocabulary(dataset_id: int) -> Vocabulary:
     return frozenset(code for system, source_code in used for code in map_code(system, source_code))
 
 
-def holding(recordings: list[Recording], vocabularies: dict[int, Vocabulary]) -> dict[int, Holds]:
-    """Return what holds for each recording: its newest consensus, else what came with it."""
+def holding(
+    recordings: list[Recording], vocabularies: dict[int, Vocabulary], consensus: QuerySet[Consensus] | None = None
+) -> dict[int, Holds]:
+    """Return what holds for each recording: its newest consensus (`consensus` where given), else what came with it."""
     pks = [row.pk for row in recordings]
-    settled = {row.recording_id: row for row in newest_consensus(pks)}
+    settled = {row.recording_id: row for row in (newest_consensus(pks) if consensus is None else consensus)}
     stated: defaultdict[int, list[SourceLabel]] = defaultdict(list)
     for label in SourceLabel.objects.filter(recording__in=[pk for pk in pks if pk not in settled]):
         stated[label.recording_id].append(label)

@@ -13,13 +13,13 @@ statement, had nothing to be wrong. Normal statements (sinus rhythm) are left ou
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from annotator import sql
 from annotator.errors import WrongState
 from annotator.models import Adjudication, Annotation, Consensus, QueueItem, Recording, Round
 from annotator.models.annotations import Overall, Reading
 from annotator.selectors import readings, schemes
+from annotator.selectors.schemes import Held, differs
 from annotator.services import reranking
 
 OPEN = (QueueItem.State.WAITING, QueueItem.State.CLAIMED)
@@ -30,14 +30,6 @@ FROM (SELECT %(recording)s::bigint) asked (id) LEFT JOIN LATERAL (
     SELECT overall, statements FROM annotator_consensus
     WHERE recording_id = asked.id AND round_id <> %(round)s ORDER BY id DESC LIMIT 1) earlier ON true
 """
-
-
-@dataclass(frozen=True)
-class Held:
-    """What held for a recording: `overall` blank where nothing was known."""
-
-    overall: str
-    codes: frozenset[str]
 
 
 def codes_of(reading: Reading) -> frozenset[str]:
@@ -123,15 +115,6 @@ def held_before(recording: Recording, round: Round) -> Held:
         return Held(overall, frozenset(statement["code"] for statement in json.loads(statements)))
     derived = {None: "", True: Overall.ABNORMAL, False: Overall.NORMAL}[recording.source_abnormal]
     return Held(derived, frozenset(codes))
-
-
-def differs(scheme_id: int, before: Held, now: Held) -> bool:
-    """Return whether `now` corrects `before`, as the module says."""
-    if before.overall and before.overall != now.overall:
-        return True
-    abnormal_before = schemes.abnormal_codes(scheme_id, before.codes)
-    abnormal_now = schemes.abnormal_codes(scheme_id, now.codes)
-    return bool(abnormal_before and abnormal_now and abnormal_before != abnormal_now)
 
 
 def merged(reads: Sequence[Annotation]) -> Annotation:

@@ -27,6 +27,7 @@ NEXT_READS = 100
 _PRIOR_MEAN_P, _PRIOR_SPREAD_P = np.array([-2.0, 1.2]), np.array([1.5, 0.7])
 _KEPT_A_ROUND = 0.7  # weight of a read after each further round: as labels are put right, a score's worth changes
 _DRIFT = 0.3  # standard deviation, in log-odds, of that change from one round to the next
+_PASSED_OVER = 0.05  # of an interval's width: so far may passed-over recordings, were all of them wrong, move it
 _SCORE_MIN, _SCORE_MAX, _LOGIT_MAX, _STEPS = 1e-9, 50.0, 12.0, 50
 
 
@@ -259,6 +260,14 @@ def expected_yield(reads: Reads, next_score_K: np.ndarray, *, reader_error: floa
     )
 
 
+def wrong_labels(corrected: Estimate, read: int, reader_error: float) -> Estimate:
+    """Estimate how many of so many corrections put a wrong label right: without those that are the reader's slips."""
+    _check_reader(reader_error)
+    ends = (corrected.value, corrected.low, corrected.high)
+    value, low, high = (read * _truly(end / max(1, read), reader_error) for end in ends)
+    return _clipped(value, low, high, float(read))
+
+
 def _up_to(most: float, value: float, variance: float) -> Estimate:
     """A count with its 95 % interval: of a beta distribution of that mean and variance, so within 0 and `most`."""
     spread = value * (most - value) / variance - 1 if variance > 0 else 0.0
@@ -294,13 +303,13 @@ def remaining_errors(
     """
     _check_reader(reader_error)
     score_U = np.asarray(unread_score_U, dtype=float)
-    unread = float(len(score_U) if unread_count_U is None else np.sum(unread_count_U))
-    audit = _by_audit(reads, unread, reader_error)
+    count_U = np.ones(score_U.shape) if unread_count_U is None else np.asarray(unread_count_U, dtype=float)
+    unread = float(count_U.sum())
+    audit = _by_audit(reads, score_U, count_U, reader_error)
     calibration = calibrate(reads, reader_error)
     if calibration is None:
         return Remaining(audit, None, audit)
     believed_U = calibration.wrong(score_U)
-    count_U = np.ones(believed_U.shape) if unread_count_U is None else np.asarray(unread_count_U, dtype=float)
     chance = float(count_U @ (believed_U * (1 - believed_U)))
     model = _up_to(unread, float(count_U @ believed_U), calibration.doubt(score_U, count_U) + chance)
     if audit is None:
@@ -308,20 +317,38 @@ def remaining_errors(
     return Remaining(audit, model, Estimate(min(max(model.value, audit.low), audit.high), audit.low, audit.high))
 
 
-def _by_audit(reads: Reads, unread: float, reader_error: float) -> Estimate | None:
-    """From the audit share alone.
-
-    Where rounds went by score, the audited recordings that scored below all that was chosen by score since are a random
-    sample of what is unread now: the sharpest estimate. Where fewer than half are such (rounds by another order), each
-    round's audit stands for its whole pool, and what was found since is taken off; rounds are weighted by audit shares.
-    """
-    drawn_N, wrong_N = reads.audit_N, _truly(reads.corrected_N.astype(float), reader_error)
+def _by_audit(reads: Reads, score_U: np.ndarray, count_U: np.ndarray, reader_error: float) -> Estimate | None:
+    """From the audit share alone."""
+    drawn_N = reads.audit_N
     if not drawn_N.any():
         return None
-    below_N = drawn_N & (reads.score_N < _lowest_since(reads))
+    unread, lowest_N = float(count_U.sum()), _lowest_since(reads)
+    below_N = drawn_N & (reads.score_N < lowest_N)
     if 2 * below_N.sum() >= drawn_N.sum():
-        rate = audit_error_rate(int(reads.corrected_N[below_N].sum()), int(below_N.sum()), None, reader_error)
-        return None if rate is None else Estimate(unread * rate.value, unread * rate.low, unread * rate.high)
+        found = _of_those_below(reads, below_N, unread, reader_error)
+        passed_over = count_U[~(score_U <= lowest_N[below_N].min())].sum()  # those without a score too
+        if passed_over <= _PASSED_OVER * (found.high - found.low):
+            return found
+    return _of_whole_pools(reads, unread, reader_error)
+
+
+def _of_those_below(reads: Reads, below_N: np.ndarray, unread: float, reader_error: float) -> Estimate:
+    """From the audited that scored below all that was chosen since: the sharpest, where reads went by score alone.
+
+    Then they are a random sample of what is unread now. It is biased low where reads went by another order - one that a
+    re-ordering made, quotas, near-duplicates passed over: the unread that score higher are wrong more often.
+    """
+    found, read = float(reads.corrected_N[below_N].mean()), float(below_N.sum())
+    value, low, high = (unread * _truly(share, reader_error) for share in (found, *_wilson(found, read)))
+    return _clipped(value, low, high, unread)
+
+
+def _of_whole_pools(reads: Reads, unread: float, reader_error: float) -> Estimate:
+    """Each round's audit stands for its whole pool, and what was found since is taken off: right for any order.
+
+    Rounds are weighted by audit shares.
+    """
+    drawn_N, wrong_N = reads.audit_N, _truly(reads.corrected_N.astype(float), reader_error)
     found = since = pools = 0.0
     for one in np.unique(reads.round_N[drawn_N]):
         later_N, weight = reads.round_N >= one, (drawn_N & (reads.round_N == one)).sum() / drawn_N.sum()

@@ -132,6 +132,7 @@ def test_a_comparison_on_other_scores_labels_or_another_rival_is_made_anew(rows,
     for _ in range(3):
         read(turn["ann"], says(AF))
     assert not gates.gate(candidate, current).waits  # while a round is open nothing moves
+    assert judged(candidate).sources == {"source": 60}, "nor what is compared"
     rounds.close_round(round=turn["round"], by=boss)
     assert gates.gate(candidate, current).waits
     assert judged(candidate).sources == {"source": 57, "single": 3}

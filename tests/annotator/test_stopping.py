@@ -7,12 +7,14 @@ from django.utils import timezone
 from annotator.models import Checkpoint, Consensus, Prediction, QueueItem, Round, ScoringRun
 from annotator.models.jobs import JobState
 from annotator.pages.manage.stopping import stop_words
-from annotator.selectors import stopping
+from annotator.selectors import reliability, stopping
 from annotator.services import measuring
 from ecgfm_core.active.stopping import Reads, audit_error_rate, expected_yield, remaining_errors
+from tests.annotator.checks_world import answer, claimed, closed_round, next_round
 from tests.annotator.gate_world import WIDTH, checkpoint
 from tests.annotator.manage_world import admin
-from tests.annotator.reading_world import recordings, scheme
+from tests.annotator.reading_world import AF, LBBB, SINUS, person, recordings, says, scheme
+from workers import data_tasks
 
 pytestmark = pytest.mark.django_db
 POOL, CHOSEN, AUDIT = 400, 60, 40
@@ -101,6 +103,8 @@ def test_rows_reach_the_estimators_and_come_back():
     assert found["next"] == pytest.approx([coming.value, coming.low, coming.high])
     assert found["next_reads"] == 100
     assert found["reader_error"] is None
+    slips = expected_yield(reads, highest, reader_error=0.05)
+    assert stopping._wrong_next(reads, highest, 0.05).value == pytest.approx((slips.value - 5) / 0.9)
 
 
 def test_without_an_audit_share_nothing_is_invented():
@@ -123,6 +127,78 @@ def test_reads_of_scores_that_were_made_anew_are_not_held_against_them():
     assert found["remaining"][0] == pytest.approx(
         world.wrong_N[world.audit].mean() * POOL - world.wrong_N[np.concatenate([world.audit, world.chosen])].sum()
     )
+
+
+def test_a_round_whose_scores_were_made_anew_does_not_teach_the_next_one():
+    world = World()
+    run = ScoringRun.objects.create(checkpoint=world.checkpoint, state=JobState.FINISHED, finished_at=timezone.now())
+    run.datasets.set([world.rows[0].dataset_id])
+    row = world.made(2, Round.Strategy.RELABEL)
+    unread = np.setdiff1d(np.arange(POOL), np.concatenate([world.audit, world.chosen]))
+    world.fill(row, {"audit": unread[:30]})
+    reads = stopping._reads(row)
+    assert np.isnan(reads.score_N[reads.round_N == 1]).all()
+    assert sorted(reads.score_N[reads.round_N == 2]) == pytest.approx(sorted(world.score_N[unread[:30]]))
+    assert len(reads.score_N) == 130
+
+
+def test_what_a_round_read_by_another_order_is_taken_off_the_whole_pool():
+    world = World()
+    unread = np.setdiff1d(np.arange(POOL), np.concatenate([world.audit, world.chosen]))
+    row = world.made(2, Round.Strategy.RELABEL)  # as a re-ordering brings them in: none of them has a high score
+    world.fill(row, {"strategy": unread[np.argsort(world.score_N[unread])[50:80]]})
+    read = np.concatenate([world.audit, world.chosen, unread[np.argsort(world.score_N[unread])[50:80]]])
+    reads = stopping._reads(row)
+    left = remaining_errors(reads, world.score_N[np.setdiff1d(np.arange(POOL), read)]).audit
+    assert left.value == pytest.approx(max(0, world.wrong_N[world.audit].mean() * POOL - world.wrong_N[read].sum()))
+    assert estimate(world, row)["remaining"][1:] == pytest.approx([left.low, left.high])
+
+
+def test_readers_err_on_controls_as_they_would_correct_a_label():
+    ann, bob, cem = person("ann"), person("bob"), person("cem")
+    closed_round({ann: [says(AF)] * 20, bob: [says(AF)] * 20}, copies=2)
+    known = list(Consensus.objects.order_by("pk").values_list("recording", flat=True))
+    row = next_round(controls=known)
+    Round.objects.filter(pk=row.pk).update(control_share=0.1)
+    for said in (LBBB, LBBB, SINUS, *[AF] * 16):  # another abnormal statement corrects too
+        answer(claimed(cem), cem, says(said))
+    row.refresh_from_db()
+    assert stopping._reader_error(row) is None  # 19 are too few
+    answer(claimed(cem), cem, says(AF))
+    assert stopping._reader_error(row) == pytest.approx(3 / 20)
+    assert reliability.control_accuracy(row)["overall"]["count"] == 19
+
+
+def test_a_revised_answer_makes_an_estimate_due():
+    world = World()
+    measuring.estimate(round=world.round)
+    world.settle(world.round, world.audit[:1])
+    assert stopping.due() == [world.round]
+    assert stopping.counted(world.round).count() == 100
+
+
+def test_one_round_that_can_not_be_estimated_keeps_no_other_waiting(caplog):
+    world = World()
+    other = checkpoint()
+    Prediction.objects.create(
+        checkpoint=other, recording=world.rows[0], abnormal_probability=0.5, entropy=1.0, embedding=[0.0] * WIDTH,
+        label_probabilities=[0.5, 0.5], label_error=float("nan"),
+    )  # fmt: skip
+    bad = world.made(2, Round.Strategy.RELABEL, checkpoint=other)
+    data_tasks.measure_when_due()
+    assert Round.objects.get(pk=bad.pk).estimate == {}
+    assert Round.objects.get(pk=world.round.pk).estimate["read"] == 100
+    assert "Measuring failed" in caplog.text
+    assert f"Round {bad.number}" in caplog.text
+
+
+def test_a_pool_of_nothing_is_no_division_by_zero():
+    world = World()
+    row = world.made(2, Round.Strategy.RELABEL)
+    unread = np.setdiff1d(np.arange(POOL), np.concatenate([world.audit, world.chosen]))
+    world.fill(world.round, {"strategy": unread})
+    found = estimate(world, row)
+    assert (found["pool"], found["remaining"], found["after"]) == (0, [0.0, 0.0, 0.0], None)
 
 
 def test_a_random_round_without_a_checkpoint_is_all_audit():

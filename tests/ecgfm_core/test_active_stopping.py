@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from ecgfm_core.active import stopping
-from ecgfm_core.active.stopping import Estimate, Reads, audit_error_rate, calibrate, expected_yield, remaining_errors
+from ecgfm_core.active.stopping import (
+    Estimate,
+    Reads,
+    audit_error_rate,
+    calibrate,
+    expected_yield,
+    remaining_errors,
+    wrong_labels,
+)
 from ecgfm_core.errors import ConfigError, LabelError
 
 ROUNDS, BUDGET, AUDIT = 5, 100, 20
@@ -108,6 +116,52 @@ def test_the_interval_of_what_remains_holds_even_where_the_models_are_blind(blin
     assert (np.mean(held, axis=0) >= 0.88).all()
     if not blind:
         assert np.mean(sharp, axis=0)[1] < 0.8 * np.mean(sharp, axis=0)[0]  # scores sharpen the value
+
+
+@pytest.mark.parametrize(("noise", "passed_over"), [(0.0, 0.0), (0.0, 0.4), (0.5, 0.0)])
+def test_the_audit_share_is_unbiased_where_reads_went_by_other_scores(noise: float, passed_over: float) -> None:
+    """Heads that a re-ordering refitted chose by scores that nobody stored; near-duplicates were passed over."""
+    random, off, held, size = np.random.default_rng(3), [], [], 5000
+    for _ in range(100):
+        wrong_N = random.random(size) < 0.08
+        odds_N = np.where(wrong_N, random.normal(0.5, 1.8, size), random.normal(-3, 1.5, size))
+        score_N, order = np.logaddexp(0, odds_N), random.permutation(size)
+        rest = order[100:][random.random(size - 100) >= passed_over]
+        chosen = rest[np.argsort(-(odds_N + noise * random.normal(size=size))[rest])][:250]
+        read = np.concatenate([order[:100], chosen])
+        reads = Reads(score_N[read], wrong_N[read], np.arange(350) < 100, np.ones(350))
+        unread = np.setdiff1d(np.arange(size), read)
+        told, truth = remaining_errors(reads, score_N[unread]).audit, wrong_N[unread].sum()
+        assert told is not None
+        off.append(told.value - truth)
+        held.append(covers(told, truth))
+    assert abs(np.mean(off)) < 3 * np.std(off) / np.sqrt(len(off))
+    assert np.mean(held) >= 0.9
+
+
+def test_unread_without_a_score_are_not_taken_for_those_below() -> None:
+    score_N, audit_N = np.r_[np.full(50, 3.0), np.full(50, 0.1)], np.arange(100) >= 50
+    reads = Reads(score_N, np.arange(100) < 60, audit_N, np.ones(100))
+    told = remaining_errors(reads, np.r_[np.full(900, 0.1), np.full(1000, np.nan)]).audit
+    assert told is not None
+    assert told.value == pytest.approx(0.2 * 2000 - 60)
+    below = remaining_errors(reads, np.full(1900, 0.1)).audit
+    assert below is not None
+    assert below.value == pytest.approx(0.2 * 1900)
+
+
+def test_slips_of_the_reader_put_no_label_right() -> None:
+    random = np.random.default_rng(0)
+    score_N = np.r_[random.exponential(0.3, 400) + 0.3, random.exponential(0.1, 100)]
+    reads = Reads(score_N, random.random(500) < 0.06, np.arange(500) >= 400, np.ones(500))  # no label is wrong
+    corrected = expected_yield(reads, np.full(100, 0.05), reader_error=0.06)
+    assert corrected is not None
+    assert corrected.value > 5
+    found = wrong_labels(corrected, 100, 0.06)
+    assert found.low == 0.0
+    assert found.value < 1
+    assert wrong_labels(Estimate(24.0, 15.0, 33.0), 100, 0.05).value == pytest.approx(19 / 0.9)
+    assert wrong_labels(Estimate(0.0, 0.0, 0.0), 0, 0.05) == Estimate(0.0, 0.0, 0.0)
 
 
 def test_a_histogram_of_the_unread_says_the_same_as_each_of_them() -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-PAYS_MIN = 5  # corrections in 100 reads; with fewer the hint says that reading hardly pays
+PAYS_MIN = 5  # wrong labels put right in 100 reads; with fewer the hint says that reading hardly pays
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def _hint(estimate: dict[str, Any]) -> str:
     rate = 100 / estimate["next_reads"]
     value = rate * estimate["next"][0]
     if value < PAYS_MIN:
-        return f"Reading on hardly pays: fewer than {PAYS_MIN} of 100 reads would correct a label."
+        return f"Reading on hardly pays: fewer than {PAYS_MIN} of 100 reads would put a label right."
     if estimate["random"] and value <= 1.2 * estimate["random"][0]:
         return "The scores find no more than random reading does: train and score anew before the next round."
     return ""
