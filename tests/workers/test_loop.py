@@ -1,13 +1,14 @@
 """Import, train, score, fill, release: each by a real worker process."""
 
-from annotator.models import AuditEvent, Checkpoint, Prediction, Round, ScoringRun
+from annotator.models import AuditEvent, Checkpoint, Prediction, Round, ScoringRun, Waveform
 from annotator.models.jobs import JobState
-from annotator.selectors import gate
+from annotator.selectors import embeddings, gate
 from annotator.services import checkpoints, ingest, releases, rounds
-from ecgfm_core.active import meanings
+from ecgfm_core.active import embedding_store, meanings
 from ecgfm_core.release_format import verify_release
 from ecgfm_core.signal import random_kernels
 from tests.workers.conftest import SMALL, ended, wait_for
+from workers import embedding_files
 
 
 def test_the_whole_loop(worker, simulated, places, admin, settings):
@@ -46,6 +47,10 @@ def test_the_whole_loop(worker, simulated, places, admin, settings):
     # The run's row ends first: a worker killed between the two leaves a folder, never a run without its predictions.
     wait_for(lambda: not list(settings.CHECKPOINT_DIR.glob("scoring-*")), "the removal of the run's folder")
 
+    files = embedding_files.folder_of(checkpoint.pk)
+    assert embedding_store.stamp_of(files) == embeddings.stamp(checkpoint.pk) == [1, scoring.pk]
+    assert len(embedding_store.load(files).ids_N) == 80
+
     turn = rounds.create_round(
         dataset_ids=[run.dataset_id], strategy="relabel", budget=20, audit_share=0.1, readers_per_item=1,
         reveal="after_first_read", checkpoint=None, seed=0, by=admin,
@@ -66,3 +71,10 @@ def test_the_whole_loop(worker, simulated, places, admin, settings):
     assert release.state == JobState.FINISHED, release.failure
     assert release.recording_count == 80
     assert verify_release(settings.RELEASE_DIR / release.path) == []
+
+    Waveform.objects.update(lead_names=[f"aux{n}" for n in range(len(Waveform.objects.first().lead_names))])
+    nothing = checkpoints.start_scoring(checkpoint=checkpoint, dataset_ids=[run.dataset_id], by=admin)
+    wait_for(lambda: ended(nothing), "the scoring of leads that no model knows")
+    assert nothing.state == JobState.FINISHED, nothing.failure
+    wait_for(lambda: not list(settings.CHECKPOINT_DIR.glob("scoring-*")), "the removal of the run's folder")
+    assert embedding_store.stamp_of(files) == [1, scoring.pk], "a run that stored nothing writes no files"
