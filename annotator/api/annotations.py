@@ -65,7 +65,7 @@ class Revise(APIView):
     @extend_schema(request=shapes.AnswerSerializer, responses={201: shapes.StoredSerializer})
     def post(self, request: Request, pk: int) -> Response:
         """Store a newer final read beside one of your own; the earlier one stays."""
-        (answer, key), reader = shapes.parsed_answer(request), person(request)
+        (answer, key, _), reader = shapes.parsed_answer(request), person(request)
         older = readings.annotation_by_id(pk, reader)
         stored = annotations.revise(annotation=older, reader=reader, answer=answer, idempotency_key=key)
         return Response({"annotation": shapes.receipt(stored)}, status=201)

@@ -7,7 +7,7 @@ from rest_framework.views import APIView
 
 from annotator.api import reading_serializers as shapes
 from annotator.api.reading_base import parsed, person
-from annotator.models import Role
+from annotator.models import QueueItem, Role
 from annotator.permissions import roles
 from annotator.selectors import worklists
 from annotator.selectors.readings import item_by_id
@@ -21,6 +21,13 @@ class ReaderView(APIView):
     """Base: only readers."""
 
     permission_classes = (roles(Role.READER),)
+
+
+def shown_item(pk: int, recording: int | None) -> QueueItem:
+    """Return the item that an answer is for; refuses it where another recording was shown."""
+    item = item_by_id(pk)
+    queue.refuse_other(item, recording)
+    return item
 
 
 class Claims(ReaderView):
@@ -79,8 +86,9 @@ class DraftView(ReaderView):
     @extend_schema(request=shapes.DraftSerializer, responses={200: shapes.DraftSerializer})
     def put(self, request: Request, pk: int) -> Response:
         """Keep a draft made on `version`; 409 with the server's `draft` where that is stale."""
-        form = parsed(shapes.DraftSerializer, request)
-        draft = annotations.save_draft(item=item_by_id(pk), reader=person(request), **form.validated_data)
+        fields = parsed(shapes.DraftSerializer, request).validated_data
+        item = shown_item(pk, fields.pop("recording", None))
+        draft = annotations.save_draft(item=item, reader=person(request), **fields)
         return Response({"content": draft.content, "version": draft.version})
 
 
@@ -90,7 +98,8 @@ class FirstRead(ReaderView):
     @extend_schema(request=shapes.AnswerSerializer, responses={201: shapes.FirstReadSerializer})
     def post(self, request: Request, pk: int) -> Response:
         """Store the blind first read and see the reveal."""
-        (answer, key), item = shapes.parsed_answer(request), item_by_id(pk)
+        answer, key, shown = shapes.parsed_answer(request)
+        item = shown_item(pk, shown)
         stored = annotations.submit_first(item=item, reader=person(request), answer=answer, idempotency_key=key)
         return Response({"annotation": shapes.receipt(stored), "reveal": reveal(item)}, status=201)
 
@@ -101,7 +110,8 @@ class FinalRead(ReaderView):
     @extend_schema(request=shapes.AnswerSerializer, responses={201: shapes.StoredSerializer})
     def post(self, request: Request, pk: int) -> Response:
         """Store the final read; the item is answered."""
-        (answer, key), item = shapes.parsed_answer(request), item_by_id(pk)
+        answer, key, shown = shapes.parsed_answer(request)
+        item = shown_item(pk, shown)
         stored = annotations.submit_final(item=item, reader=person(request), answer=answer, idempotency_key=key)
         return Response({"annotation": shapes.receipt(stored)}, status=201)
 

@@ -61,9 +61,13 @@ def _to_answer(reading: dict[str, Any]) -> Answer:
     return Answer(**data)
 
 
+SHOWN = "Id of the recording that was shown; 409 where the item is of another one."
+
+
 class AnswerSerializer(ReadingSerializer):
     """A reader's answer."""
 
+    recording = s.IntegerField(required=False, help_text=SHOWN)
     confidence = s.ChoiceField(choices=Annotation.Confidence.choices, default=Annotation.Confidence.HIGH)
     display = s.DictField(default=dict, help_text="Speed, gain, filters and layout in use.")
     duration_ms = s.IntegerField(min_value=0, default=0, help_text="Time on the sheet.")
@@ -73,10 +77,10 @@ class AnswerSerializer(ReadingSerializer):
 ANSWERS = AnswerSerializer()  # making the fields anew for each request takes longer than all they check
 
 
-def parsed_answer(request: Request) -> tuple[Answer, UUID]:
-    """Return the request's body as an answer and its idempotency key; refuses an invalid one with 400."""
+def parsed_answer(request: Request) -> tuple[Answer, UUID, int | None]:
+    """Return the request's body as an answer, its key and the recording that was shown; refuses an invalid one."""
     reading = ANSWERS.run_validation(request.data)
-    return _to_answer(reading), reading["idempotency_key"]
+    return _to_answer(reading), reading["idempotency_key"], reading.get("recording")
 
 
 class SettleSerializer(ReadingSerializer):
@@ -90,6 +94,7 @@ class DraftSerializer(s.Serializer[Any]):
 
     content = s.DictField()
     version = s.IntegerField(min_value=0)
+    recording = s.IntegerField(required=False, write_only=True, help_text=SHOWN)
 
 
 class SkipSerializer(s.Serializer[Any]):

@@ -181,6 +181,15 @@ def release_expired() -> int:
     )
 
 
+def refuse_other(item: QueueItem, recording: int | None) -> None:
+    """Refuse what was made on another recording than the item's; None says nothing of it."""
+    if recording not in (None, item.recording_id):
+        raise WrongState(
+            f"Item {item.pk} in round {item.round.number} is of recording {item.recording_id}, this was made on "
+            f"{recording}. Nothing was stored. Reload and read what is shown."
+        )
+
+
 def lost(item: QueueItem, reader: User) -> AnnotatorError:
     """Return the error that says why an item is not, or no longer, a reader's."""
     now = QueueItem.objects.select_related("round", "recording").get(pk=item.pk)

@@ -163,6 +163,24 @@ def test_bad_requests_are_refused_in_words():
     assert api.post("/api/v1/claims/999999/final-read", body(AF), format="json").status_code == 404
 
 
+def test_what_was_made_on_another_recording_is_refused():
+    make_round(1, reveal="after_first_read")
+    api = client(person("ann"))
+    item = api.post("/api/v1/claims").json()["item"]
+    held, draft = item["recording"]["id"], {"content": {"a": 1}, "version": 0}
+    for method, name, sent in (
+        (api.put, "draft", draft), (api.post, "first-read", body(AF)), (api.post, "final-read", body(AF)),
+    ):  # fmt: skip
+        address = f"/api/v1/claims/{item['id']}/{name}"
+        refused = method(address, {**sent, "recording": held + 1}, format="json")
+        assert (refused.status_code, "Nothing was stored" in refused.json()["message"]) == (409, True)
+        taken = method(address, {**sent, "recording": held}, format="json")
+        assert taken.status_code in (200, 201), taken.json()
+        assert "recording" not in taken.json()
+    assert set(Annotation.objects.values_list("recording", flat=True)) == {held}
+    assert Annotation.objects.count() == 2
+
+
 def test_scheme_and_annotations():
     make_round(2)
     ann, bob = person("ann"), person("bob")

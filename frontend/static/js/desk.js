@@ -193,7 +193,7 @@ class Desk {
   body(stage) {
     this.submitKeys[stage] ||= idempotencyKey();
     const answer = this.form.value;
-    return { ...answer, idempotency_key: this.submitKeys[stage], display: this.viewer.sheet.display, duration_ms: this.watch.ms, marks: [] };
+    return { ...answer, recording: this.item.recording.id, idempotency_key: this.submitKeys[stage], display: this.viewer.sheet.display, duration_ms: this.watch.ms, marks: [] };
   }
 
   async submit() {

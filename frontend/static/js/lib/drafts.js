@@ -61,7 +61,7 @@ export class Draft {
     if (!this.pending || this.closed) return;
     const sent = this.content;
     try {
-      const draft = await put(url("claims", this.item.id, "draft"), { content: sent, version: this.version });
+      const draft = await put(url("claims", this.item.id, "draft"), { content: sent, version: this.version, recording: this.item.recording.id });
       this.version = draft.version;
       if (this.closed || this.content !== sent) return;
       this.pending = false;
