@@ -4,7 +4,7 @@ from collections import defaultdict
 
 from django.db.models import Exists, OuterRef, QuerySet
 
-from annotator.models import Annotation, Consensus, KnownAnswer, QueueItem, Recording, Role, Round, User
+from annotator.models import Annotation, Consensus, KnownAnswer, QueueItem, Role, Round, User
 from annotator.models.annotations import Overall
 from annotator.selectors import training_pool
 from annotator.selectors.candidates import readable
@@ -38,12 +38,11 @@ def known_answers(round_: Round) -> list[int]:
 
     Known is what readers agreed on, what an adjudicator settled, and what an admin vouches for.
     """
-    settled = {row.recording_id: row for row in training_pool.newest_consensus(readable(round_))}
-    unreadable = {pk for pk, row in settled.items() if row.overall == Overall.UNREADABLE}
-    vouched = KnownAnswer.objects.filter(recording__in=readable(round_)).values_list("recording_id", flat=True)
-    known = {pk for pk, row in settled.items() if row.source in KNOWN_BY} | set(vouched)
+    settled = Consensus.objects.filter(pk__in=training_pool.newest_consensus(readable(round_)).values("pk"))
+    known = settled.filter(source__in=KNOWN_BY).values("recording").union(KnownAnswer.objects.values("recording"))
+    unreadable = settled.filter(overall=Overall.UNREADABLE, recording=OuterRef("pk"))
     read = Annotation.objects.filter(recording=OuterRef(OuterRef("pk")), reader=OuterRef("pk"))
-    rows = Recording.objects.filter(Exists(readers().filter(~Exists(read))), pk__in=known - unreadable)
+    rows = readable(round_).filter(~Exists(unreadable), Exists(readers().filter(~Exists(read))), pk__in=known)
     return list(rows.values_list("pk", flat=True))
 
 

@@ -33,6 +33,20 @@ def test_known_is_what_readers_agreed_on_an_adjudicator_settled_or_an_admin_vouc
     assert reader_checks.known_answers(new) == []  # everyone who could be asked has read it
 
 
+def test_what_was_settled_as_unreadable_is_not_known_and_the_database_finds_it(django_assert_num_queries):
+    ann, bob = person("ann"), person("bob")
+    person("cem")
+    closed_round({ann: [says(AF), says(AF)], bob: [says(AF), says(AF)]}, copies=2)
+    settled, kept = Consensus.objects.order_by("pk")
+    new = next_round(ordinary=1)
+    known_answers.vouch(recording_id=settled.recording_id, by=boss())
+    assert set(reader_checks.known_answers(new)) == {settled.recording_id, kept.recording_id}
+    settled.pk, settled.overall, settled.unreadable_reason, settled.statements = None, "unreadable", "loose leads", []
+    settled.save()  # a later word
+    with django_assert_num_queries(1):
+        assert reader_checks.known_answers(new) == [kept.recording_id]
+
+
 def test_a_control_goes_to_who_did_not_read_it_before():
     ann, bob, cem = person("ann"), person("bob"), person("cem")
     closed_round({ann: [says(AF)], bob: [says(AF)]}, copies=2)
