@@ -20,7 +20,7 @@ from annotator.services.prediction_copy import PredictionBatch
 from ecgfm_core import manifest, predict
 from ecgfm_core.active import scores
 from workers import processes
-from workers.scoring import readable_share
+from workers.scoring import signal_quality
 
 
 def score(batch: ArrivalBatch, attempt: int) -> None:
@@ -83,6 +83,6 @@ def _predictions(part: predict.Part) -> PredictionBatch:
         scores={
             "entropy": scores.entropy(probability_N),
             "margin": scores.margin(probability_N),
-            "quality": readable_share(part.ids),
+            "quality": signal_quality(part.ids),
         },
     )

@@ -20,7 +20,7 @@ from annotator.services.heartbeat import Pulse, beating
 from annotator.services.prediction_copy import PredictionBatch
 from ecgfm_core import manifest, predict
 from ecgfm_core.active import scores
-from ecgfm_core.active.doubt import Doubt, known
+from ecgfm_core.active.doubt import PoolScores, known
 from ecgfm_core.manifest import ManifestEntry
 from workers import embedding_files, processes, views
 
@@ -81,7 +81,7 @@ def _store(run: ScoringRun, attempt: int, folder: Path, pulse: Pulse) -> int:
         pulse.progress = {"message": words}
 
     embedding_ND = _embeddings(folder, count)[:, views.untaught(run.checkpoint)]
-    doubt, first = Doubt(known(entries), embedding_ND, told), 0
+    doubt, first = PoolScores(known(entries), embedding_ND, told), 0
     for part in predict.read_parts(folder):
         pulse.check()
         span = slice(first, first + len(part.ids))
@@ -103,7 +103,7 @@ def _embeddings(folder: Path, count: int) -> np.ndarray:
     return embedding_ND
 
 
-def _batch(doubt: Doubt, part: predict.Part, span: slice) -> PredictionBatch:
+def _batch(doubt: PoolScores, part: predict.Part, span: slice) -> PredictionBatch:
     return PredictionBatch(
         recording_ids=part.ids,
         abnormal_probability_N=part.abnormal_probability,
@@ -111,11 +111,11 @@ def _batch(doubt: Doubt, part: predict.Part, span: slice) -> PredictionBatch:
         embedding_ND=part.embedding,
         details=doubt.details(span),
         texts=part.texts,
-        scores={**doubt.scores(span, part.abnormal_probability), "quality": readable_share(part.ids)},
+        scores={**doubt.scores(span, part.abnormal_probability), "quality": signal_quality(part.ids)},
     )
 
 
-def readable_share(ids_N: np.ndarray) -> np.ndarray:
-    """Return how much of each recording can be read, 0 to 1, as the signal-quality gate found."""
+def signal_quality(ids_N: np.ndarray) -> np.ndarray:
+    """Return the signal-quality score of each recording, 0 to 1, as the gate found; NaN where it did not look."""
     found = selectors.quality_findings(ids_N.tolist())
     return np.array([scores.quality_score(*found.get(pk, ({}, []))) for pk in ids_N.tolist()])

@@ -23,6 +23,9 @@ def ranked_batch(
     recording annotated or chosen, ``1 / (1 + distance)``, and ``a`` is the share of those looked at that are left.
     Memory and time grow with the preselection, not with the pool: N x D for each choice.
 
+    No strategy of `selection` uses it: a round is kept varied by passing over near-duplicates (`duplicates`) and by
+    places kept for codes and centres (`quotas`); whether this finds more wrong labels has not been measured.
+
     Parameters
     ----------
     score_N : 0 to 1, the higher the sooner

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import roc_auc_score
 
 from ecgfm_core.active import committee, scores
 from ecgfm_core.active.crossfit import FOLDS, Heads
@@ -24,6 +25,7 @@ SEEDS = tuple(range(15))  # models that judge normal or abnormal
 LABEL_SEEDS = SEEDS[:3]  # and each other label
 CLASS_MIN = 2 * FOLDS  # with fewer recordings of a class there is nothing to doubt a label with
 CODE_MIN = 20  # how often a label must be present, and absent, to be looked at
+AUROC_MIN = 0.8  # heads that tell a label less well deny it of whoever has it: what they say is no doubt
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def known(entries: Callable[[], Iterable[ManifestEntry]]) -> Known:
     return Known(groups_N, given_N, codes, given_NC, annotated_N)
 
 
-class Doubt:
+class PoolScores:
     """Which given labels models that never saw the patient contradict, and which recordings they know little of.
 
     Parameters
@@ -97,6 +99,8 @@ class Doubt:
         for c, code in enumerate(on_file.codes):
             name = f"label {c + 1} of {len(on_file.codes)}, {code}"
             votes_SN = self._votes(on_file.given_NC[:, c], LABEL_SEEDS, name)
+            if not _told_apart(on_file.given_NC[:, c], votes_SN.mean(axis=0)):
+                continue
             self.label_probability_NC[:, c] = votes_SN.mean(axis=0)
             self.label_votes_NC[:, c] = (votes_SN > 0.5).sum(axis=0)
         told("Measuring margins and novelty")
@@ -159,6 +163,12 @@ class Doubt:
                     }  # fmt: skip
             details.append(detail)
         return details
+
+
+def _told_apart(given_N: np.ndarray, probability_N: np.ndarray) -> bool:
+    """Whether the models can tell who has a label."""
+    known_N = (given_N != scores.UNKNOWN) & ~np.isnan(probability_N)
+    return bool(known_N.any()) and roc_auc_score(given_N[known_N], probability_N[known_N]) >= AUROC_MIN
 
 
 def _enough(given_N: np.ndarray) -> bool:

@@ -105,7 +105,8 @@ SCORES: tuple[Score, ...] = (
         "mean distance to the nearest in the embeddings", 0, None, "", "high",
     ),
     Score(
-        "quality", "Signal quality", "How much of the signal can be read; 1 is all of it.", "signal-quality gate", 0, 1,
+        "quality", "Signal quality", "How likely people accept it as readable; below 0.5 it is refused.",
+        "signal-quality gate", 0, 1,
     ),
 )  # fmt: skip
 NAMES: tuple[str, ...] = tuple(score.name for score in SCORES)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from modAL.uncertainty import classifier_entropy, classifier_margin, classifier_uncertainty
+from modAL.uncertainty import classifier_entropy, classifier_margin
 
 from ecgfm_core.errors import LabelError
 
@@ -31,11 +31,6 @@ def entropy(probability: np.ndarray) -> np.ndarray:
 def margin(probability: np.ndarray) -> np.ndarray:
     """Difference ``[N]`` between the two most probable classes, 0 to 1; a small one is an unsure model."""
     return np.asarray(classifier_margin(_Known(), _classes(probability)))
-
-
-def least_confidence(probability: np.ndarray) -> np.ndarray:
-    """One minus the probability of the most probable class, ``[N]``."""
-    return np.asarray(classifier_uncertainty(_Known(), _classes(probability)))
 
 
 def disagreement(probability_SN: np.ndarray) -> np.ndarray:
@@ -92,9 +87,10 @@ def most_doubtful(given_NC: np.ndarray, probability_NC: np.ndarray) -> np.ndarra
 
 
 def quality_score(findings: Mapping[str, Any], lead_names: Sequence[str]) -> float:
-    """Share of the signal that can be read, 0 to 1: the gate's own score, else the share of leads free of findings.
+    """The gate's own score, 0 to 1, else the share of leads free of findings.
 
-    NaN where nothing was found out, see `ecgfm_core.signal.quality`.
+    With I, II and V1 to V6 the gate's score is how probable it is that people accept the recording, otherwise the share
+    of usable leads; below 0.5 it is refused. NaN where nothing was found out, see `ecgfm_core.signal.quality`.
     """
     if not findings or not lead_names:
         return float("nan")

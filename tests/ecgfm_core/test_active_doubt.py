@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 
 from ecgfm_core.active import crossfit, meanings
-from ecgfm_core.active.doubt import LABEL_SEEDS, SEEDS, Doubt, Known, known
+from ecgfm_core.active.doubt import LABEL_SEEDS, SEEDS, Known, PoolScores, known
 from ecgfm_core.manifest import ManifestEntry
 
 COUNT, WIDTH, RATE = 400, 12, 0.1
@@ -40,8 +40,8 @@ def world() -> tuple[Known, np.ndarray, np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def doubt(world) -> Doubt:
-    return Doubt(world[0], world[1])
+def doubt(world) -> PoolScores:
+    return PoolScores(world[0], world[1])
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +68,15 @@ def test_rare_labels_and_those_of_the_test_split_are_left_out():
             yield entry(row, f"p{row}", labels=labels, split="test" if row >= 50 else "train")
 
     assert known(entries).codes == ("often",)
+
+
+def test_a_label_that_the_models_can_not_tell_is_not_doubted(world):
+    given_NC = world[0].given_NC.copy()
+    given_NC[:, 1] = np.random.default_rng(1).integers(0, 2, COUNT)
+    scored = PoolScores(replace(world[0], given_NC=given_NC), world[1])
+    assert np.isnan(scored.label_probability_NC[:, 1]).all()
+    assert not np.isnan(scored.label_probability_NC[:, [0, 2]]).any()
+    assert world[0].codes[1] not in {one.get("doubt", {}).get("code") for one in scored.details(slice(0, COUNT))}
 
 
 def test_wrong_labels_come_first(world, columns):
@@ -100,7 +109,7 @@ def test_the_test_split_is_judged_and_neither_doubted_nor_learned_from(world, do
         assert np.isfinite(columns[name]).all(), name
     assert all(detail == {} for detail in doubt.details(test))
     on_file, embedding_ND, given_NC, _ = world
-    other = Doubt(replace(on_file, given_N=on_file.given_N.copy()), embedding_ND)
+    other = PoolScores(replace(on_file, given_N=on_file.given_N.copy()), embedding_ND)
     np.testing.assert_array_equal(other.votes_SN, doubt.votes_SN)
     assert given_NC[test].size
 
@@ -170,7 +179,7 @@ def on_file_of(given_N: Iterable[int], groups_N: Iterable[int]) -> Known:
 )
 def test_where_nothing_can_be_doubted_the_network_alone_speaks(given, groups):
     embedding_ND = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float16)
-    made = Doubt(on_file_of(given, groups), embedding_ND)
+    made = PoolScores(on_file_of(given, groups), embedding_ND)
     network_N = np.linspace(0.1, 0.9, 40).astype(np.float32)
     columns = made.scores(slice(0, 40), network_N)
     for name, value_N in columns.items():
@@ -181,7 +190,7 @@ def test_where_nothing_can_be_doubted_the_network_alone_speaks(given, groups):
 
 def test_novelty_without_anything_to_doubt():
     on_file = replace(on_file_of([-1] * 40, range(40)), annotated_N=np.arange(40) < 5)
-    made = Doubt(on_file, np.random.default_rng(0).normal(size=(40, 5)))
+    made = PoolScores(on_file, np.random.default_rng(0).normal(size=(40, 5)))
     assert np.isfinite(made.novelty_N).all()
 
 
@@ -194,5 +203,5 @@ def test_the_work_can_be_stopped_between_steps(world):
             raise RuntimeError("cancelled")
 
     with pytest.raises(RuntimeError, match="cancelled"):
-        Doubt(world[0], world[1], told)
+        PoolScores(world[0], world[1], told)
     assert said[:2] == ["Preparing the embeddings", "Doubting normal or abnormal"]

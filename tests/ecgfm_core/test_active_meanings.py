@@ -21,7 +21,7 @@ def test_each_score_says_what_it_is_its_range_and_its_direction():
     assert meanings.BY_NAME["aum"].range == "any number of logits"
     assert meanings.BY_NAME["aum"].help.endswith("; low = read first.")
     assert meanings.BY_NAME["quality"].help == (
-        "How much of the signal can be read; 1 is all of it. Signal-quality gate, 0 to 1."
+        "How likely people accept it as readable; below 0.5 it is refused. Signal-quality gate, 0 to 1."
     )
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from modAL.uncertainty import classifier_entropy, classifier_margin, classifier_uncertainty
+from modAL.uncertainty import classifier_entropy, classifier_margin
 from sklearn.linear_model import LogisticRegression
 
 from ecgfm_core.active import scores
@@ -18,7 +18,6 @@ def test_uncertainty_equals_numpy(probability_NC: np.ndarray) -> None:
     np.testing.assert_allclose(scores.entropy(probability_NC), -(probability_NC * np.log2(probability_NC)).sum(axis=1))
     ordered_NC = np.sort(probability_NC, axis=1)
     np.testing.assert_allclose(scores.margin(probability_NC), ordered_NC[:, -1] - ordered_NC[:, -2])
-    np.testing.assert_allclose(scores.least_confidence(probability_NC), 1 - ordered_NC[:, -1])
 
 
 def test_uncertainty_equals_modals_on_a_classifier() -> None:
@@ -28,14 +27,11 @@ def test_uncertainty_equals_modals_on_a_classifier() -> None:
     probability = model.predict_proba(x)
     np.testing.assert_allclose(scores.entropy(probability) * np.log(2), classifier_entropy(model, x))
     np.testing.assert_allclose(scores.margin(probability), classifier_margin(model, x))
-    np.testing.assert_allclose(scores.least_confidence(probability), classifier_uncertainty(model, x))
 
 
 def test_two_classes_need_one_probability() -> None:
     np.testing.assert_allclose(scores.entropy(np.array([0.5, 1.0, 0.25])), [1.0, 0.0, 0.811278], atol=1e-6)
     np.testing.assert_allclose(scores.margin(np.array([0.5, 0.9])), [0.0, 0.8])
-    shares = np.linspace(0, 1, 11)
-    np.testing.assert_allclose(scores.least_confidence(shares), (1 - scores.margin(shares)) / 2, atol=1e-12)
 
 
 def test_disagreement_is_zero_where_models_agree_and_one_bit_where_they_oppose() -> None:
