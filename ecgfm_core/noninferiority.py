@@ -35,7 +35,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True)
-class Line:
+class LabelComparison:
     """One label; areas and the difference are None where a class is missing or the new model lacks the label."""
 
     code: str
@@ -60,7 +60,7 @@ def compare(
     positives_min: int = POSITIVES_MIN,
     seed: int = 0,
     count: int = resampling.COUNT,
-) -> list[Line]:
+) -> list[LabelComparison]:
     """Hold a new model against the one in use on every label of the one in use.
 
     Parameters
@@ -74,7 +74,7 @@ def compare(
 
     Returns
     -------
-    list of Line
+    list of LabelComparison
         A label with enough positives is inferior unless the low end of the interval is at least ``-margin`` (which
         makes the chance to pass a model that loses just the margin 2.5 %; as every label has to pass, it stays so
         for all labels together), better where it is above 0. One with fewer is not judged, unless there are at least
@@ -111,8 +111,8 @@ def compare(
         low, high = resampling.interval(np.concatenate(drawn_C[c])) if drawn_C[c] else (np.nan, np.nan)
         verdict = judge(min(positives, negatives), low, high, bool(known_C[c]), margin, positives_min)
         difference = None if current is None or candidate is None else candidate - current
-        ends = _known(low), _known(high)
-        lines.append(Line(code, positives, negatives, current, candidate, difference, *ends, verdict))
+        figures = current, candidate, difference, _known(low), _known(high)
+        lines.append(LabelComparison(code, positives, negatives, *figures, verdict))
     return lines
 
 

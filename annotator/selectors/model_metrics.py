@@ -66,8 +66,8 @@ def test_metrics(checkpoint: Checkpoint) -> Json:
 def comparison(candidate: Checkpoint, current: Checkpoint) -> Json:
     """Return how a candidate compares with the current checkpoint on the test recordings that the latter scored.
 
-    `lines` (see `noninferiority.Line`), `recordings` and `sources`; or `missing` and `datasets` where the candidate has
-    not scored all of them, with `recordings` 0 where the current one has scored none.
+    `lines` (see `noninferiority.LabelComparison`), `recordings` and `sources`; or `missing` and `datasets` where the
+    candidate has not scored all of them, with `recordings` 0 where the current one has scored none.
     """
     basis, old = gate_basis(candidate, current), test_split.said(current)
     new = test_split.said(candidate)

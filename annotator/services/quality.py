@@ -1,7 +1,9 @@
 """Decisions on unreadable recordings, and checking again what an older gate has checked."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
+import numpy as np
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
@@ -68,6 +70,10 @@ def found(row: Recording) -> dict[str, object]:
     stored = row.waveform
     samples = waveform.load(settings.WAVEFORM_DIR, stored.sha256, len(stored.lead_names), stored.sample_count)
     leads_mv = waveform.to_millivolt(samples, stored.scale_mv)
-    findings = quality.assess(leads_mv, stored.sampling_rate_hz, stored.lead_names, stored.calibrated)
-    measured = measurements.measure(leads_mv, stored.sampling_rate_hz, stored.lead_names)
-    return findings | {"measurements": measured}
+    return judge(leads_mv, stored.sampling_rate_hz, stored.lead_names, stored.calibrated)
+
+
+def judge(leads_mv: np.ndarray, rate_hz: float, lead_names: Sequence[str], calibrated: bool) -> dict[str, Any]:
+    """Return what is stored as the quality of a recording: the gate's findings and the measurements."""
+    measured = measurements.measure(leads_mv, rate_hz, lead_names)
+    return quality.assess(leads_mv, rate_hz, lead_names, calibrated) | {"measurements": measured}

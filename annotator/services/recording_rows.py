@@ -8,13 +8,13 @@ from django.conf import settings
 from django.db import connection
 
 from annotator.models import Dataset, Recording, SourceLabel, Waveform
+from annotator.services import quality
 from annotator.services.splits import Splits, hash_patient
-from ecgfm_core import labels, measurements
+from ecgfm_core import labels
 from ecgfm_core import waveform as waveforms
 from ecgfm_core.datasets import Entry
 from ecgfm_core.errors import FormatError
 from ecgfm_core.recording import Recording as Source
-from ecgfm_core.signal import quality
 
 NAME_MAX = 500
 SPLIT_LOCK = 0x5311  # any number; splits are decided one batch at a time
@@ -62,9 +62,8 @@ def prepare(entry: Entry) -> Prepared:
     source = entry.load()
     packed = waveforms.pack(source)
     waveforms.store(packed, settings.WAVEFORM_DIR)
-    findings = quality.assess(source.waveform_mv, source.sampling_rate_hz, source.lead_names, source.calibrated)
-    measured = measurements.measure(source.waveform_mv, source.sampling_rate_hz, source.lead_names)
-    return Prepared(source, packed, findings | {"measurements": measured})
+    found = quality.judge(source.waveform_mv, source.sampling_rate_hz, source.lead_names, source.calibrated)
+    return Prepared(source, packed, found)
 
 
 def lock_splits() -> None:
