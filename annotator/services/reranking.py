@@ -119,7 +119,10 @@ def take(pk: int) -> int | None:
             attempt = job_state.take(Reranking, pk)
             if attempt is not None:
                 round = Round.objects.get(rerankings=pk)
-                Reranking.objects.filter(round=round, state=JobState.QUEUED).delete()
+                # One that another worker is taking at this moment stays: waiting for it would be a deadlock.
+                others = Reranking.objects.filter(round=round, state=JobState.QUEUED)
+                free = others.select_for_update(skip_locked=True).values_list("pk", flat=True)
+                Reranking.objects.filter(pk__in=list(free)).delete()
                 count = corrections(round)
                 fresh = count - seen(round, state=JobState.FINISHED)
                 Reranking.objects.filter(pk=pk).update(corrections=count, fresh=fresh)
