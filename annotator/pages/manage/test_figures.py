@@ -105,7 +105,7 @@ def _labels(old: Checkpoint | None, new: Checkpoint) -> Iterator[Row]:
     told = sorted((one for one in new.test_metrics["labels"] if one["auroc"]), key=lambda one: -one["positives"])
     if told:
         cell = _cell(macro, new.test_metrics["macro_auroc"], old is not None)
-        yield Row("", f"Mean of these {len(told)} labels", None, sum(one["positives"] for one in told), [cell])
+        yield Row("", "Mean of these labels", None, sum(one["positives"] for one in told), [cell])
     for one in told:
         cell = _cell(earlier.get(one["code"]), one["auroc"], old is not None)
         yield Row("", name_of(one["code"], new), None, one["positives"], [cell])
