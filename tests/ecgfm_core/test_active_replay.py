@@ -125,6 +125,8 @@ def test_the_budget_to_the_gain_is_read_off_the_curves() -> None:
     assert found["ratio"]["value"] == pytest.approx(0.2, abs=0.01)
     flat = [played([0, 100], [1.0, 1.0])] * 3
     assert results.budget_to_gain(flat, even, "accuracy") is None  # nothing to gain
+    alone = results.budget_to_gain(steep, [], "accuracy")
+    assert (alone["share"]["value"], alone["ratio"]) == (found["share"]["value"], None)  # random was not replayed
 
 
 def test_an_imperfect_reader_slips_in_one_label_of_a_recording() -> None:

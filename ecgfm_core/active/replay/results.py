@@ -129,15 +129,17 @@ def budget_to_gain(seeds: Sequence[Played], random: Sequence[Played], gain: str)
     gains = _mean([_difference(one, gain) for one in seeds])
     if gains["value"] is None or gains["low"] is None or gains["low"] <= 0:
         return None
-    own, others = _curves(seeds, gain), _curves(random, gain)
+    own = _curves(seeds, gain)
     value = _reached(own)
     if value is None:
         return None
     drawn = np.random.default_rng(0).integers(len(seeds), size=(RESAMPLES, len(seeds)))
     budgets = [_reached(own[rows]) for rows in drawn]
     result: dict[str, Any] = {"share": {"value": value, **_ends(budgets)}, "ratio": None}
-    by_chance = _reached(others) if len(others) == len(own) else None
-    if by_chance:
+    if len(random) != len(seeds):  # random reading was not replayed
+        return result
+    others = _curves(random, gain)
+    if by_chance := _reached(others):
         bases = [_reached(others[rows]) for rows in drawn]
         ratios = [a / b if a is not None and b else None for a, b in zip(budgets, bases, strict=True)]
         result["ratio"] = {"value": value / by_chance, **_ends(ratios)}
