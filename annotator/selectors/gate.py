@@ -7,7 +7,7 @@ from annotator.models import Checkpoint, Prediction
 from annotator.models.jobs import JobState
 from annotator.selectors import model_metrics, schemes, test_split
 from annotator.selectors.model_metrics import ABNORMAL
-from ecgfm_core.noninferiority import Verdict
+from ecgfm_core.noninferiority import LabelComparison, Verdict
 
 OVERRIDE = "An admin may promote it all the same with a written reason."
 NAMED = 3  # labels that the sentence names; the table has all
@@ -21,18 +21,10 @@ WORDS = {
 
 
 @dataclass(frozen=True)
-class Line:
+class Line(LabelComparison):
     """One label of the comparison, for people."""
 
     name: str
-    positives: int
-    negatives: int
-    current: float | None
-    candidate: float | None
-    difference: float | None
-    low: float | None
-    high: float | None
-    verdict: Verdict
 
     @property
     def words(self) -> str:
@@ -126,9 +118,7 @@ def _missing(candidate: Checkpoint, current: Checkpoint, found: dict[str, Any]) 
 
 
 def _line(found: dict[str, Any], current: Checkpoint) -> Line:
-    code, verdict = found["code"], Verdict(found["verdict"])
-    rest = {name: value for name, value in found.items() if name not in ("code", "verdict")}
-    return Line(name=name_of(code, current), verdict=verdict, **rest)
+    return Line(**{**found, "verdict": Verdict(found["verdict"])}, name=name_of(found["code"], current))
 
 
 def name_of(code: str, checkpoint: Checkpoint) -> str:
